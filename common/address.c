@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ * Splitting "host:port". */
+#include "common/address.h"
+
+#include <arpa/inet.h>
+#include <string.h>
+
+#include "common/error.h"
+
+static gboolean
+wrong(GError **error, const char *what)
+{
+    g_set_error_literal(error, VC_ERROR, VC_ERROR_CONFIG, what);
+    return FALSE;
+}
+
+gboolean
+vc_address_is_literal(const char *host)
+{
+    struct in6_addr address;
+    const char *zone = strchr(host, '%');
+    g_autofree char *bare = zone != NULL ? g_strndup(host, (gsize)(zone - host)) : g_strdup(host);
+
+    return inet_pton(AF_INET, bare, &address) == 1 || inet_pton(AF_INET6, bare, &address) == 1;
+}
+
+static gboolean
+is_host(const char *host)
+{
+    for (const char *at = host; *at != '\0'; at++) {
+        if (!g_ascii_isalnum(*at) && strchr("-._", *at) == NULL)
+            return FALSE;
+    }
+    return *host != '\0' && strlen(host) <= 253;
+}
+
+gboolean
+vc_address_split(const char *text, char **host, guint16 *port, GError **error)
+{
+    const char *colon = strrchr(text, ':');
+    g_autofree char *name = NULL;
+    guint64 number;
+
+    if (colon == NULL)
+        return wrong(error, "must be host:port or [v6]:port, and the port is missing");
+    if (!g_ascii_string_to_unsigned(colon + 1, 10, 1, 65535, &number, NULL))
+        return wrong(error, "must end in a port from 1 to 65535");
+
+    if (text[0] == '[') {
+        if (colon - text < 3 || colon[-1] != ']')
+            return wrong(error, "must be [v6]:port");
+        name = g_strndup(text + 1, (gsize)(colon - text) - 2);
+        if (strchr(name, ':') == NULL || !vc_address_is_literal(name))
+            return wrong(error, "has no IPv6 address between its brackets");
+    } else {
+        name = g_strndup(text, (gsize)(colon - text));
+        if (strchr(name, ':') != NULL)
+            return wrong(error, "needs brackets around an IPv6 address");
+        if (!is_host(name))
+            return wrong(error, "has no valid host name before its port");
+    }
+    *host = g_steal_pointer(&name);
+    *port = (guint16)number;
+    return TRUE;
+}

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ * Addresses as text: "host:port", "[v6]:port". */
+#pragma once
+
+#include <glib.h>
+
+/* Splits text into host (no brackets) and port (1–65535). A bare v6 literal without brackets is refused, its port
+ * would be a guess. Errors: VC_ERROR_CONFIG, what is wrong with it, without the text itself. Any thread. */
+gboolean vc_address_split(const char *text, char **host /* full */, guint16 *port, GError **error);
+
+/* Whether host is an IPv4 or IPv6 literal (no brackets; a zone such as %eth0 may follow). */
+gboolean vc_address_is_literal(const char *host);

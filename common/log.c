@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ * GLib's log writer, filtered by level. */
+#include "common/log.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static const struct {
+    const char *name;
+    GLogLevelFlags level;
+} levels[] = {
+    {"error", G_LOG_LEVEL_CRITICAL},   {"warning", G_LOG_LEVEL_WARNING},
+    {"message", G_LOG_LEVEL_MESSAGE},  {"info", G_LOG_LEVEL_INFO},
+    {"debug", G_LOG_LEVEL_DEBUG},
+};
+
+/* Written once before there are threads. */
+static GLogLevelFlags shown = G_LOG_LEVEL_MESSAGE;
+
+gboolean
+vc_log_parse_level(const char *name, GLogLevelFlags *level)
+{
+    for (gsize i = 0; i < G_N_ELEMENTS(levels); i++) {
+        if (strcmp(name, levels[i].name) == 0) {
+            *level = levels[i].level;
+            return TRUE;
+        }
+    }
+    return FALSE;
+}
+
+static const char *
+level_name(GLogLevelFlags level)
+{
+    for (gsize i = 0; i < G_N_ELEMENTS(levels); i++) {
+        if (levels[i].level == level)
+            return levels[i].name;
+    }
+    return "error";
+}
+
+static const char *
+message_of(const GLogField *fields, gsize n_fields)
+{
+    for (gsize i = 0; i < n_fields; i++) {
+        if (strcmp(fields[i].key, "MESSAGE") == 0)
+            return fields[i].value;
+    }
+    return "";
+}
+
+static GLogWriterOutput
+write_line(GLogLevelFlags level, const char *message)
+{
+    g_autoptr(GDateTime) now = g_date_time_new_now_utc();
+    g_autofree char *time = g_date_time_format(now, "%Y-%m-%dT%H:%M:%S");
+    g_autofree char *line = g_strdup_printf("%s.%03dZ %s: %s\n", time, g_date_time_get_microsecond(now) / 1000,
+                                            level_name(level), message);
+
+    /* One write a line, so that the lines of several threads stay whole. */
+    ssize_t written = write(STDERR_FILENO, line, strlen(line));
+    return written < 0 ? G_LOG_WRITER_UNHANDLED : G_LOG_WRITER_HANDLED;
+}
+
+static GLogWriterOutput
+writer(GLogLevelFlags flags, const GLogField *fields, gsize n_fields, gpointer data)
+{
+    GLogLevelFlags level = flags & G_LOG_LEVEL_MASK;
+
+    /* A greater level is a lesser matter. */
+    if (level > shown)
+        return G_LOG_WRITER_HANDLED;
+    if (g_log_writer_is_journald(STDERR_FILENO) &&
+        g_log_writer_journald(flags, fields, n_fields, data) == G_LOG_WRITER_HANDLED)
+        return G_LOG_WRITER_HANDLED;
+    return write_line(level, message_of(fields, n_fields));
+}
+
+void
+vc_log_init(GLogLevelFlags level)
+{
+    shown = level;
+    g_log_set_writer_func(writer, NULL, NULL);
+}

@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ * GOption driven by our table. */
+#include "common/options.h"
+
+#include "common/error.h"
+
+typedef struct {
+    const VcOption *table;
+    guint8 *config;
+    gboolean *given; /* by index: a first use of a list on the command line replaces its default */
+} Parse;
+
+static gpointer
+field(const VcOption *option, guint8 *config)
+{
+    return config + option->offset;
+}
+
+static gboolean
+set_integer(const VcOption *option, guint *target, const char *value, GError **error)
+{
+    guint64 number;
+
+    if (!g_ascii_string_to_unsigned(value, 10, option->minimum, option->maximum, &number, NULL)) {
+        g_set_error(error, VC_ERROR, VC_ERROR_CONFIG, "--%s takes a whole number from %u to %u, not \"%s\"", option->name,
+                    option->minimum, option->maximum, value);
+        return FALSE;
+    }
+    *target = (guint)number;
+    return TRUE;
+}
+
+static void
+append_string(char ***list, const char *value)
+{
+    guint n = *list != NULL ? g_strv_length(*list) : 0;
+
+    *list = g_renew(char *, *list, n + 2);
+    (*list)[n] = g_strdup(value);
+    (*list)[n + 1] = NULL;
+}
+
+static gboolean
+set(const VcOption *option, guint8 *config, const char *value, GError **error)
+{
+    char **string = field(option, config);
+
+    switch (option->kind) {
+    case VC_OPTION_BOOLEAN:
+        *(gboolean *)field(option, config) = TRUE;
+        return TRUE;
+    case VC_OPTION_STRING:
+        g_free(*string);
+        *string = g_strdup(value);
+        return TRUE;
+    case VC_OPTION_STRINGS:
+        append_string(field(option, config), value);
+        return TRUE;
+    case VC_OPTION_INTEGER:
+        return set_integer(option, field(option, config), value, error);
+    }
+    g_assert_not_reached();
+}
+
+static void
+set_defaults(const VcOption *table, guint8 *config)
+{
+    for (const VcOption *option = table; option->name != NULL; option++) {
+        if (option->kind == VC_OPTION_STRINGS)
+            *(char ***)field(option, config) = g_new0(char *, 1);
+        if (option->default_value != NULL && !set(option, config, option->default_value, NULL))
+            g_assert_not_reached();
+    }
+}
+
+static gboolean
+is_called(const VcOption *option, const char *flag)
+{
+    if (flag[1] != '-')
+        return option->short_name == flag[1];
+    return g_str_equal(option->name, flag + 2);
+}
+
+static gboolean
+on_flag(const char *flag, const char *value, gpointer data, GError **error)
+{
+    Parse *parse = data;
+    gsize i = 0;
+
+    while (!is_called(&parse->table[i], flag))
+        i++;
+    const VcOption *option = &parse->table[i];
+    if (option->kind == VC_OPTION_STRINGS && !parse->given[i]) {
+        char ***list = field(option, parse->config);
+        g_strfreev(*list);
+        *list = g_new0(char *, 1);
+    }
+    parse->given[i] = TRUE;
+    return set(option, parse->config, value, error);
+}
+
+static char *
+help_text(const VcOption *option)
+{
+    if (option->kind == VC_OPTION_BOOLEAN || option->default_value == NULL)
+        return g_strdup(option->help);
+    return g_strdup_printf("%s (%s)", option->help, option->default_value);
+}
+
+static GOptionEntry *
+make_entries(const VcOption *table, GPtrArray *texts)
+{
+    GArray *entries = g_array_new(TRUE, TRUE, sizeof(GOptionEntry));
+    /* GOption wants the function as a data pointer; ISO C converts one to the other only through a union. */
+    union {
+        GOptionArgFunc function;
+        gpointer pointer;
+    } callback = {on_flag};
+
+    for (const VcOption *option = table; option->name != NULL; option++) {
+        char *help = help_text(option);
+        g_ptr_array_add(texts, help);
+        GOptionEntry entry = {
+            .long_name = option->name,
+            .short_name = option->short_name,
+            .flags = option->kind == VC_OPTION_BOOLEAN ? G_OPTION_FLAG_NO_ARG : 0,
+            .arg = G_OPTION_ARG_CALLBACK,
+            .arg_data = callback.pointer,
+            .description = help,
+            .arg_description = option->argument,
+        };
+        g_array_append_val(entries, entry);
+    }
+    return (GOptionEntry *)(gpointer)g_array_free(entries, FALSE);
+}
+
+static gboolean
+parse_arguments(GOptionContext *context, int argc, char **argv, GError **error)
+{
+    g_autoptr(GError) why = NULL;
+    g_auto(GStrv) arguments = g_new0(char *, (gsize)argc + 1);
+
+    for (int i = 0; i < argc; i++)
+        arguments[i] = g_strdup(argv[i]);
+    if (!g_option_context_parse_strv(context, &arguments, &why)) {
+        g_set_error(error, VC_ERROR, VC_ERROR_CONFIG, "%s (see --help)", why->message);
+        return FALSE;
+    }
+    if (arguments[0] != NULL && arguments[1] != NULL) {
+        g_set_error(error, VC_ERROR, VC_ERROR_CONFIG, "unexpected argument \"%s\" (see --help)", arguments[1]);
+        return FALSE;
+    }
+    return TRUE;
+}
+
+gboolean
+vc_options_parse(const VcOption *table, gpointer config, int argc, char **argv, const char *summary, GError **error)
+{
+    gsize n = 0;
+    while (table[n].name != NULL)
+        n++;
+
+    g_autofree gboolean *given = g_new0(gboolean, n);
+    g_autoptr(GPtrArray) texts = g_ptr_array_new_with_free_func(g_free);
+    g_autofree GOptionEntry *entries = make_entries(table, texts);
+    Parse parse = {.table = table, .config = config, .given = given};
+
+    set_defaults(table, config);
+    g_autoptr(GOptionContext) context = g_option_context_new(NULL);
+    GOptionGroup *group = g_option_group_new("main", "", "", &parse, NULL);
+    g_option_group_add_entries(group, entries);
+    g_option_context_set_main_group(context, group);
+    g_option_context_set_summary(context, summary);
+    return parse_arguments(context, argc, argv, error);
+}
+
+void
+vc_options_clear(const VcOption *table, gpointer config)
+{
+    for (const VcOption *option = table; option->name != NULL; option++) {
+        if (option->kind == VC_OPTION_STRING)
+            g_clear_pointer((char **)field(option, config), g_free);
+        if (option->kind == VC_OPTION_STRINGS)
+            g_clear_pointer((char ***)field(option, config), g_strfreev);
+    }
+}

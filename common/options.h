@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ * Command-line options from one table: defaults, parsing, checks of range, --help. */
+#pragma once
+
+#include <glib.h>
+
+typedef enum {
+    VC_OPTION_BOOLEAN, /* gboolean */
+    VC_OPTION_STRING,  /* char *, full, nullable */
+    VC_OPTION_STRINGS, /* char **, full, never NULL; each use of the flag adds one */
+    VC_OPTION_INTEGER, /* guint, within minimum and maximum */
+} VcOptionKind;
+
+typedef struct {
+    const char *name; /* without dashes; NULL ends the table */
+    char short_name;
+    VcOptionKind kind;
+    gsize offset;              /* of the field in the configuration's struct */
+    const char *default_value; /* nullable; as a user would type it */
+    guint minimum, maximum;
+    const char *argument; /* what --help calls the value */
+    const char *help;
+} VcOption;
+
+/* Gives the fields of *config (all zero) their defaults, then those of the command line. summary stands in --help.
+ * --help prints and exits with 0. Errors: VC_ERROR_CONFIG. Main thread. */
+gboolean vc_options_parse(const VcOption *table, gpointer config, int argc, char **argv, const char *summary,
+                          GError **error);
+
+/* Frees what the fields own and sets them to NULL. */
+void vc_options_clear(const VcOption *table, gpointer config);

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ * What a token stands for: which console, where, and how it may be reached. Immutable once made. */
+#pragma once
+
+#include <glib.h>
+#include <jansson.h>
+
+typedef enum {
+    VC_CONSOLE_VNC,
+    VC_CONSOLE_SPICE,  /* reserved: parsed, and refused by the proxy until it speaks it */
+    VC_CONSOLE_SERIAL, /* reserved, as above */
+} VcConsoleType;
+
+typedef struct {
+    gatomicrefcount refs;
+    VcConsoleType type;
+    char *address;         /* "host:port" or "[v6]:port" as given, for logs and as the console's name */
+    char *host;            /* host name or literal, without brackets */
+    guint16 port;          /* 1–65535 */
+    gboolean insecure;     /* clear text and weak authentication are acceptable; needs --connect-insecure */
+    gboolean tls_tunnel;   /* TLS from the first byte, the console's protocol inside */
+    gboolean power_control; /* the client may shut down, reboot and reset the guest (xvp) */
+    char *password;        /* nullable: none. The empty string is a password */
+    char *tls_server_name; /* nullable: name to verify in place of host */
+    gint64 expires_s;      /* seconds since 1970; 0: never */
+} VcService;
+
+/* From one JSON object; unknown fields are ignored.
+ * Errors: VC_ERROR_RESOLVER, the message names the field. Any thread. */
+VcService *vc_service_from_json(const json_t *json, GError **error);
+
+/* The same service as JSON, fields at their defaults left out. */
+json_t *vc_service_to_json(const VcService *self);
+
+VcService *vc_service_ref(VcService *self);
+void vc_service_unref(VcService *self); /* nullable; the last one wipes the password */
+
+/* The name that the hypervisor's certificate must bear. */
+const char *vc_service_verify_name(const VcService *self);
+
+gboolean vc_service_has_expired(const VcService *self, gint64 now_s);
+
+/* "vnc", "spice", "serial". */
+const char *vc_console_type_name(VcConsoleType type);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(VcService, vc_service_unref)

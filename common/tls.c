@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ * Loading of client certificates for gnutls. */
+#include "common/tls.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "common/error.h"
+
+/* TLS 1.2 and 1.3 with the library's own choice of ciphers; never anonymous key exchange. */
+#define PRIORITY "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"
+
+static gboolean
+wrong(GError **error, const char *path, const char *why, const char *flag_prefix, const char *flag_end)
+{
+    g_set_error(error, VC_ERROR, VC_ERROR_CONFIG, "%s: %s (see %s%s)", path, why, flag_prefix, flag_end);
+    return FALSE;
+}
+
+gboolean
+vc_tls_check_file(const char *path, const char *flag, GError **error)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+    if (fd < 0)
+        return wrong(error, path, g_strerror(errno), flag, "");
+    close(fd);
+    return TRUE;
+}
+
+static gboolean
+check_files(const char *cert, const char *key, const char *ca, const char *prefix, GError **error)
+{
+    g_autofree char *cert_flag = g_strconcat(prefix, "-cert", NULL);
+    g_autofree char *key_flag = g_strconcat(prefix, "-key", NULL);
+    g_autofree char *ca_flag = g_strconcat(prefix, "-ca", NULL);
+
+    return vc_tls_check_file(cert, cert_flag, error) && vc_tls_check_file(key, key_flag, error) &&
+           vc_tls_check_file(ca, ca_flag, error);
+}
+
+static gboolean
+load(VcTlsCredentials *self, const char *cert, const char *key, const char *ca, const char *prefix, GError **error)
+{
+    if (!check_files(cert, key, ca, prefix, error))
+        return FALSE;
+
+    int n = gnutls_certificate_set_x509_trust_file(self->certificate, ca, GNUTLS_X509_FMT_PEM);
+    if (n <= 0)
+        return wrong(error, ca, n == 0 ? "contains no certificate" : gnutls_strerror(n), prefix, "-ca");
+
+    n = gnutls_certificate_set_x509_key_file(self->certificate, cert, key, GNUTLS_X509_FMT_PEM);
+    if (n == GNUTLS_E_CERTIFICATE_KEY_MISMATCH)
+        return wrong(error, key, "is not the key of the certificate", prefix, "-key");
+    if (n < 0) {
+        g_autofree char *both = g_strdup_printf("%s with key %s", cert, key);
+        return wrong(error, both, gnutls_strerror(n), prefix, "-cert");
+    }
+    return TRUE;
+}
+
+VcTlsCredentials *
+vc_tls_credentials_load(const char *cert, const char *key, const char *ca, const char *flag_prefix, GError **error)
+{
+    g_autoptr(VcTlsCredentials) self = g_new0(VcTlsCredentials, 1);
+
+    g_atomic_ref_count_init(&self->refs);
+    if (gnutls_certificate_allocate_credentials(&self->certificate) < 0 ||
+        gnutls_priority_init(&self->priority, PRIORITY, NULL) < 0) {
+        g_set_error_literal(error, VC_ERROR, VC_ERROR_CONFIG, "gnutls cannot be initialised");
+        return NULL;
+    }
+    return load(self, cert, key, ca, flag_prefix, error) ? g_steal_pointer(&self) : NULL;
+}
+
+VcTlsCredentials *
+vc_tls_credentials_ref(VcTlsCredentials *self)
+{
+    g_atomic_ref_count_inc(&self->refs);
+    return self;
+}
+
+void
+vc_tls_credentials_unref(VcTlsCredentials *self)
+{
+    if (self == NULL || !g_atomic_ref_count_dec(&self->refs))
+        return;
+    if (self->certificate != NULL)
+        gnutls_certificate_free_credentials(self->certificate);
+    if (self->priority != NULL)
+        gnutls_priority_deinit(self->priority);
+    g_free(self);
+}

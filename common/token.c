@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ * Syntax and digests of tokens. */
+#include "common/token.h"
+
+#include <string.h>
+
+gboolean
+vc_token_is_valid(const char *token)
+{
+    gsize length = strlen(token);
+
+    if (length == 0 || length > VC_TOKEN_MAX_LENGTH)
+        return FALSE;
+    if (strcmp(token, ".") == 0 || strcmp(token, "..") == 0)
+        return FALSE;
+    for (const char *at = token; *at != '\0'; at++) {
+        if (!g_ascii_isgraph(*at) || strchr("/\\?#", *at) != NULL)
+            return FALSE;
+    }
+    return TRUE;
+}
+
+void
+vc_token_digest(const char *token, char digest[VC_TOKEN_DIGEST_SIZE])
+{
+    g_autoptr(GChecksum) sum = g_checksum_new(G_CHECKSUM_SHA256);
+
+    g_checksum_update(sum, (const guchar *)token, -1);
+    g_strlcpy(digest, g_checksum_get_string(sum), VC_TOKEN_DIGEST_SIZE);
+}
+
+void
+vc_token_id(const char *token, char id[VC_TOKEN_ID_SIZE])
+{
+    char digest[VC_TOKEN_DIGEST_SIZE];
+
+    vc_token_digest(token, digest);
+    g_strlcpy(id, digest, VC_TOKEN_ID_SIZE);
+}
+
+void
+vc_secret_free(char *secret)
+{
+    if (secret != NULL)
+        explicit_bzero(secret, strlen(secret));
+    g_free(secret);
+}

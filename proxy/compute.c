@@ -1,0 +1,338 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ * Towards the hypervisor. States, in their order:
+ *   DIALLING name and TCP
+ *   PLAIN    bytes go as they are
+ *   TLS_SOON plain bytes still go out, then TLS begins
+ *   TLS      handshake
+ *   OPEN     bytes go through TLS
+ *   BROKEN   eof is set, and error where it was not a plain end; nothing moves any more */
+#include "proxy/compute.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "common/error.h"
+#include "proxy/dial.h"
+#include "proxy/session.h"
+#include "proxy/timer.h"
+#include "proxy/tls-client.h"
+
+typedef enum { DIALLING, PLAIN, TLS_SOON, TLS, OPEN, BROKEN } State;
+
+typedef struct {
+    VcpEndpoint end; /* first */
+    VcpComputeSetup setup;
+    VcService *service;
+    State state;
+    gboolean tls_from_start;
+    VcpDial *dial; /* nullable */
+    VcpTimer *deadline;
+    int fd;
+    uv_poll_t *poll; /* nullable; polls for these events: */
+    int polled;
+    gboolean readable, writable; /* until a call says otherwise */
+    gboolean heard_tls;          /* something came through TLS, so the peer has accepted our certificate */
+    VcpTlsClient *tls;           /* nullable */
+} Compute;
+
+static void on_poll(uv_poll_t *poll, int status, int events);
+
+static void
+poll_for(Compute *self, int events)
+{
+    if (events == self->polled || self->poll == NULL)
+        return;
+    self->polled = events;
+    if (events != 0)
+        uv_poll_start(self->poll, events, on_poll);
+    else
+        uv_poll_stop(self->poll);
+}
+
+static void
+break_off(Compute *self, GError *error /* full, nullable: a plain end */)
+{
+    g_assert(self->state != BROKEN);
+    self->state = BROKEN;
+    self->end.ready = FALSE;
+    self->end.eof = TRUE;
+    self->end.error = error;
+    vcp_timer_stop(self->deadline);
+    poll_for(self, 0);
+}
+
+static void
+on_end_of_stream(Compute *self, GError *error /* full, nullable */)
+{
+    /* A TLS 1.3 server looks at the client's certificate after the client has finished: a refusal shows only here. */
+    if (self->state == OPEN && !self->heard_tls) {
+        g_clear_error(&error);
+        error = g_error_new_literal(VC_ERROR, VC_ERROR_CERTIFICATE,
+                                    "closed right after the TLS handshake: our certificate was probably not accepted");
+    }
+    if (error != NULL)
+        g_prefix_error(&error, "%s: ", self->service->address);
+    break_off(self, error);
+}
+
+/* --- bytes ------------------------------------------------------------------------------------------------------ */
+
+static gssize
+plain_result(gssize n, GError **error)
+{
+    if (n >= 0)
+        return n;
+    if (errno == EAGAIN || errno == EINTR)
+        return VCP_TLS_AGAIN;
+    if (errno == ECONNRESET)
+        return 0;
+    g_set_error_literal(error, VC_ERROR, VC_ERROR_UNREACHABLE, g_strerror(errno));
+    return -1;
+}
+
+static gssize
+receive_some(Compute *self, GError **error)
+{
+    gsize room;
+    guint8 *to = vc_buffer_reserve(&self->end.in, &room);
+    gssize n = self->state == OPEN ? vcp_tls_client_receive(self->tls, to, room, error)
+                                   : plain_result(recv(self->fd, to, room, 0), error);
+
+    vc_buffer_commit(&self->end.in, n > 0 ? (gsize)n : 0);
+    return n;
+}
+
+static void
+fill(VcpEndpoint *end)
+{
+    Compute *self = (Compute *)end;
+
+    while ((self->state == PLAIN || self->state == OPEN) && self->readable && vc_buffer_room(&end->in) > 0) {
+        GError *error = NULL;
+        gssize n = receive_some(self, &error);
+        if (n == VCP_TLS_AGAIN) {
+            self->readable = FALSE;
+        } else if (n <= 0) {
+            on_end_of_stream(self, error);
+        } else {
+            end->bytes_in += (guint64)n;
+            self->heard_tls = self->state == OPEN;
+        }
+    }
+}
+
+static gssize
+send_some(Compute *self, GError **error)
+{
+    const guint8 *data = vc_buffer_data(&self->end.out);
+    gsize length = vc_buffer_length(&self->end.out);
+
+    if (self->state == OPEN)
+        return vcp_tls_client_send(self->tls, data, length, error);
+    return plain_result(send(self->fd, data, length, MSG_NOSIGNAL), error);
+}
+
+static gboolean
+can_send(const Compute *self)
+{
+    return self->state == PLAIN || self->state == TLS_SOON || self->state == OPEN;
+}
+
+static void start_handshake(Compute *self);
+
+static void
+flush(VcpEndpoint *end)
+{
+    Compute *self = (Compute *)end;
+
+    while (can_send(self) && self->writable && vc_buffer_length(&end->out) > 0) {
+        GError *error = NULL;
+        gssize n = send_some(self, &error);
+        if (n == VCP_TLS_AGAIN) {
+            self->writable = FALSE;
+        } else if (n <= 0) {
+            /* The peer is gone; what it said before it went may still wait to be read. */
+            g_clear_error(&error);
+            vc_buffer_clear(&end->out);
+            self->readable = TRUE;
+            self->writable = FALSE;
+        } else {
+            vc_buffer_consume(&end->out, (gsize)n);
+            end->bytes_out += (guint64)n;
+        }
+    }
+    if (self->state == TLS_SOON && vc_buffer_length(&end->out) == 0)
+        start_handshake(self);
+}
+
+static void
+want(VcpEndpoint *end, gboolean read, gboolean write)
+{
+    Compute *self = (Compute *)end;
+
+    /* During the TLS handshake only TLS knows what it waits for. */
+    if (!can_send(self))
+        return;
+    poll_for(self, (read && !self->readable ? UV_READABLE : 0) | (write && !self->writable ? UV_WRITABLE : 0));
+}
+
+static const VcpEndpointOps ops = {.fill = fill, .flush = flush, .want = want};
+
+/* --- TLS -------------------------------------------------------------------------------------------------------- */
+
+static void
+on_tls_up(Compute *self)
+{
+    self->state = OPEN;
+    self->end.ready = self->readable = self->writable = TRUE;
+    vcp_timer_stop(self->deadline);
+}
+
+static void
+shake_hands(Compute *self)
+{
+    GError *error = NULL;
+
+    switch (vcp_tls_client_handshake(self->tls, &error)) {
+    case VCP_TLS_DONE:
+        on_tls_up(self);
+        break;
+    case VCP_TLS_WANTS_READ:
+        poll_for(self, UV_READABLE);
+        break;
+    case VCP_TLS_WANTS_WRITE:
+        poll_for(self, UV_WRITABLE);
+        break;
+    case VCP_TLS_FAILED:
+        on_end_of_stream(self, error);
+        break;
+    }
+}
+
+static void
+start_handshake(Compute *self)
+{
+    if (self->setup.credentials == NULL) {
+        on_end_of_stream(self, g_error_new_literal(VC_ERROR, VC_ERROR_POLICY,
+                                                   "needs TLS, and no certificate is loaded (--connect-tls-cert)"));
+        return;
+    }
+    self->state = TLS;
+    self->tls = vcp_tls_client_new(self->setup.credentials, vc_service_verify_name(self->service), self->fd);
+    vcp_timer_start(self->deadline, self->setup.connect_timeout_s * G_GUINT64_CONSTANT(1000));
+    shake_hands(self);
+}
+
+void
+vcp_compute_start_tls(VcpEndpoint *end)
+{
+    Compute *self = (Compute *)end;
+
+    g_assert(vc_buffer_length(&end->in) == 0);
+    if (self->state != PLAIN)
+        return;
+    end->ready = FALSE;
+    self->state = TLS_SOON;
+    flush(end);
+}
+
+/* --- life ------------------------------------------------------------------------------------------------------- */
+
+static void
+on_poll(uv_poll_t *poll, int status, int events)
+{
+    Compute *self = poll->data;
+
+    /* What is wrong with the socket is reported best by the call that meets it. */
+    if (status < 0)
+        events = UV_READABLE | UV_WRITABLE;
+    if (self->state == TLS) {
+        shake_hands(self);
+    } else {
+        self->readable |= (events & UV_READABLE) != 0;
+        self->writable |= (events & UV_WRITABLE) != 0;
+    }
+    vcp_session_pump(self->end.session);
+}
+
+static void
+on_dialled(int fd, GError *error, gpointer data)
+{
+    Compute *self = data;
+
+    self->dial = NULL;
+    if (error != NULL) {
+        break_off(self, error);
+    } else {
+        self->fd = fd;
+        self->poll = g_new0(uv_poll_t, 1);
+        self->poll->data = self;
+        int failure = uv_poll_init(self->setup.loop, self->poll, fd);
+        g_assert(failure == 0);
+        self->state = PLAIN;
+        self->readable = self->writable = TRUE;
+        if (self->tls_from_start)
+            start_handshake(self);
+        else
+            self->end.ready = TRUE;
+    }
+    vcp_session_pump(self->end.session);
+}
+
+static void
+on_deadline(gpointer data)
+{
+    Compute *self = data;
+
+    on_end_of_stream(self, g_error_new(VC_ERROR, VC_ERROR_TIMEOUT, "no TLS handshake within %u s",
+                                       self->setup.connect_timeout_s));
+    vcp_session_pump(self->end.session);
+}
+
+VcpEndpoint *
+vcp_compute_connect(const VcpComputeSetup *setup, VcpSession *session, VcService *service, gboolean tls)
+{
+    Compute *self = g_new0(Compute, 1);
+
+    self->end.ops = &ops;
+    self->end.session = session;
+    vc_buffer_init(&self->end.in, setup->pool);
+    vc_buffer_init(&self->end.out, setup->pool);
+    self->setup = *setup;
+    self->service = vc_service_ref(service);
+    self->tls_from_start = tls;
+    self->fd = -1;
+    self->deadline = vcp_timer_new(setup->loop, on_deadline, self);
+    self->dial = vcp_dial(setup->loop, service->host, service->port,
+                          setup->connect_timeout_s * G_GUINT64_CONSTANT(1000), on_dialled, self);
+    return &self->end;
+}
+
+static void
+on_poll_closed(uv_handle_t *handle)
+{
+    g_free(handle);
+}
+
+void
+vcp_compute_close(VcpEndpoint *end)
+{
+    Compute *self = (Compute *)end;
+
+    if (self == NULL)
+        return;
+    if (self->dial != NULL)
+        vcp_dial_cancel(self->dial);
+    vcp_timer_free(self->deadline);
+    vcp_tls_client_free(self->tls);
+    if (self->poll != NULL)
+        uv_close((uv_handle_t *)self->poll, on_poll_closed);
+    if (self->fd >= 0)
+        close(self->fd);
+    vc_buffer_clear(&end->in);
+    vc_buffer_clear(&end->out);
+    g_clear_error(&end->error);
+    vc_service_unref(self->service);
+    g_free(self);
+}

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ * The table of options, and the checks between them. */
+#include "proxy/config.h"
+
+#include <errno.h>
+#include <openssl/ssl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "common/error.h"
+#include "common/log.h"
+#include "common/options.h"
+#include "proxy/origin.h"
+
+#define PKI        "/etc/pki/libvirt-console-proxy/"
+#define MAX_COUNT  1000000
+#define MAX_TIME_S 86400
+
+#define AT(field)                        G_STRUCT_OFFSET(VcpConfig, field)
+#define FLAG(name, field, help)          {name, 0, VC_OPTION_BOOLEAN, AT(field), NULL, 0, 0, NULL, help}
+#define TEXT(name, field, def, arg, help) {name, 0, VC_OPTION_STRING, AT(field), def, 0, 0, arg, help}
+#define LIST(name, field, def, arg, help) {name, 0, VC_OPTION_STRINGS, AT(field), def, 0, 0, arg, help}
+#define COUNT(name, field, def, help)    {name, 0, VC_OPTION_INTEGER, AT(field), def, 0, MAX_COUNT, "N", help}
+#define TIME(name, field, def, help)     {name, 0, VC_OPTION_INTEGER, AT(field), def, 1, MAX_TIME_S, "SECONDS", help}
+
+/* clang-format off */
+static const VcOption options[] = {
+    LIST("listen-addr", listen_addr, "[::]:443", "ADDRESS", "Where to listen: host:port, [v6]:port or unix:PATH; repeatable"),
+    FLAG("listen-insecure", listen_insecure, "Serve clear text instead of TLS"),
+    TEXT("listen-tls-cert", listen_tls_cert, PKI "server-cert.pem", "FILE", "Certificate chain shown to clients"),
+    TEXT("listen-tls-key", listen_tls_key, PKI "server-key.pem", "FILE", "Its private key"),
+    TEXT("listen-tls-ca", listen_tls_ca, PKI "server-ca.pem", "FILE", "CA of client certificates, for --listen-verify-client"),
+    FLAG("listen-verify-client", listen_verify_client, "Require a client certificate signed by --listen-tls-ca"),
+    TEXT("listen-min-tls", listen_min_tls, "VersionTLS12", "VERSION", "Oldest TLS for clients: VersionTLS12 or VersionTLS13"),
+    TEXT("listen-cipher-suites", listen_cipher_suites, NULL, "NAMES", "Ciphers for clients, IANA names separated by commas"),
+    FLAG("connect-insecure", connect_insecure, "Allow services that are marked insecure"),
+    TEXT("connect-tls-cert", connect_tls_cert, PKI "client-cert.pem", "FILE", "Certificate shown to hypervisors"),
+    TEXT("connect-tls-key", connect_tls_key, PKI "client-key.pem", "FILE", "Its private key"),
+    TEXT("connect-tls-ca", connect_tls_ca, PKI "client-ca.pem", "FILE", "CA of the hypervisors' certificates"),
+    TEXT("resolver-mode", resolver_mode, "builtin", "MODE", "Who knows the tokens: builtin (a file) or external (a resolver)"),
+    TEXT("resolver-tokens", resolver_tokens, "/etc/libvirt/consoleproxy/tokens.json", "FILE", "Tokens of the builtin resolver"),
+    TEXT("resolver-uri", resolver_uri, "https://127.0.0.1:8081/consoleresolver/", "URI", "Base of the external resolver"),
+    FLAG("resolver-insecure", resolver_insecure, "Allow an http:// resolver"),
+    TEXT("resolver-tls-cert", resolver_tls_cert, PKI "client-cert.pem", "FILE", "Certificate shown to the resolver"),
+    TEXT("resolver-tls-key", resolver_tls_key, PKI "client-key.pem", "FILE", "Its private key"),
+    TEXT("resolver-tls-ca", resolver_tls_ca, PKI "client-ca.pem", "FILE", "CA of the resolver's certificate"),
+    LIST("allowed-origin", allowed_origin, NULL, "ORIGIN", "Page origin that may open consoles, such as https://cloud.example, or '*'; repeatable (the request's own)"),
+    FLAG("require-origin", require_origin, "Refuse clients that send no Origin, as browsers always do"),
+    TEXT("web-dir", web_dir, NULL, "DIR", "Serve the files below DIR on the same port"),
+    {"workers", 0, VC_OPTION_INTEGER, AT(workers), "0", 0, 256, "N", "Worker threads; 0: one for each CPU"},
+    TIME("connect-timeout", connect_timeout_s, "10", "Limit for TCP and TLS towards a hypervisor"),
+    TIME("handshake-timeout", handshake_timeout_s, "30", "Limit from accept until the console's bytes flow"),
+    TIME("resolver-timeout", resolver_timeout_s, "5", "Limit for an answer of the resolver"),
+    TIME("keepalive", keepalive_s, "25", "Ping a client that is silent for so long; two unanswered end the session"),
+    TIME("write-timeout", write_timeout_s, "120", "Close a client that takes no byte for so long"),
+    COUNT("max-sessions", max_sessions, "10000", "Sessions at the same time; 0: no limit"),
+    COUNT("max-sessions-per-token", max_sessions_per_token, "32", "The same for one token"),
+    COUNT("max-sessions-per-console", max_sessions_per_console, "32", "The same for one console"),
+    COUNT("max-sessions-per-address", max_sessions_per_address, "256", "The same for one client address"),
+    {"verbose", 'v', VC_OPTION_BOOLEAN, AT(verbose), NULL, 0, 0, NULL, "The same as --log-level info"},
+    TEXT("log-level", log_level, "message", "LEVEL", "error, warning, message, info or debug"),
+    FLAG("version", version, "Print the version and exit"),
+    {0},
+};
+/* clang-format on */
+
+static gboolean
+wrong(GError **error, const char *flag, const char *value, const char *why)
+{
+    g_set_error(error, VC_ERROR, VC_ERROR_CONFIG, "--%s %s: %s", flag, value, why);
+    return FALSE;
+}
+
+static gboolean
+check_min_tls(VcpConfig *self, GError **error)
+{
+    static const struct {
+        const char *name;
+        int version;
+    } versions[] = {
+        {"VersionTLS12", TLS1_2_VERSION}, {"1.2", TLS1_2_VERSION}, {"VersionTLS13", TLS1_3_VERSION},
+        {"1.3", TLS1_3_VERSION},          {"VersionTLS10", 0},     {"1.0", 0},
+        {"VersionTLS11", 0},              {"1.1", 0},
+    };
+
+    for (gsize i = 0; i < G_N_ELEMENTS(versions); i++) {
+        if (strcmp(self->listen_min_tls, versions[i].name) != 0)
+            continue;
+        self->min_tls = versions[i].version;
+        return self->min_tls != 0 || wrong(error, "listen-min-tls", self->listen_min_tls,
+                                           "TLS before 1.2 is broken (RFC 8996) and not offered");
+    }
+    return wrong(error, "listen-min-tls", self->listen_min_tls, "must be VersionTLS12 or VersionTLS13");
+}
+
+/* TLS 1.3 suites go by their IANA names in OpenSSL too; older ones have names of OpenSSL's own. */
+static gboolean
+check_cipher_suites(VcpConfig *self, GError **error)
+{
+    self->max_tls = TLS1_3_VERSION;
+    if (self->listen_cipher_suites == NULL)
+        return TRUE;
+
+    g_auto(GStrv) names = g_strsplit(self->listen_cipher_suites, ",", -1);
+    g_autoptr(GString) tls12 = g_string_new(NULL);
+    g_autoptr(GString) tls13 = g_string_new(NULL);
+
+    for (char **name = names; *name != NULL; name++) {
+        const char *openssl = OPENSSL_cipher_name(g_strstrip(*name));
+        if (strcmp(openssl, "(NONE)") == 0)
+            return wrong(error, "listen-cipher-suites", *name, "is not the IANA name of a cipher suite known here");
+        GString *list = g_str_has_prefix(openssl, "TLS_") ? tls13 : tls12;
+        g_string_append_printf(list, "%s%s", list->len > 0 ? ":" : "", openssl);
+    }
+    if (tls12->len == 0 && self->min_tls < TLS1_3_VERSION)
+        self->min_tls = TLS1_3_VERSION;
+    if (tls13->len == 0 && self->min_tls == TLS1_3_VERSION)
+        return wrong(error, "listen-cipher-suites", self->listen_cipher_suites, "has no suite of TLS 1.3");
+    /* What is not listed is not spoken; a version without suites would only fail in the handshake. */
+    self->max_tls = tls13->len > 0 ? TLS1_3_VERSION : TLS1_2_VERSION;
+    self->ciphers_tls12 = tls12->len > 0 ? g_strdup(tls12->str) : NULL;
+    self->ciphers_tls13 = tls13->len > 0 ? g_strdup(tls13->str) : NULL;
+    return TRUE;
+}
+
+static gboolean
+check_origins(VcpConfig *self, GError **error)
+{
+    for (char **origin = self->allowed_origin; *origin != NULL; origin++) {
+        if (strcmp(*origin, "*") == 0) {
+            self->any_origin = TRUE;
+            continue;
+        }
+        char *normal = vcp_origin_normalise(*origin);
+        if (normal == NULL)
+            return wrong(error, "allowed-origin", *origin, "must be scheme://host or scheme://host:port, or *");
+        g_free(*origin);
+        *origin = normal;
+    }
+    return TRUE;
+}
+
+static gboolean
+check_resolver(VcpConfig *self, GError **error)
+{
+    const char *uri = self->resolver_uri;
+
+    if (strcmp(self->resolver_mode, "builtin") == 0)
+        return TRUE;
+    if (strcmp(self->resolver_mode, "external") != 0)
+        return wrong(error, "resolver-mode", self->resolver_mode, "must be builtin or external");
+    if (strpbrk(uri, "?#") != NULL)
+        return wrong(error, "resolver-uri", uri, "must end with its path");
+    if (g_str_has_prefix(uri, "https://") && strlen(uri) > strlen("https://"))
+        return TRUE;
+    if (!g_str_has_prefix(uri, "http://") || strlen(uri) <= strlen("http://"))
+        return wrong(error, "resolver-uri", uri, "must begin with https://");
+    return self->resolver_insecure ||
+           wrong(error, "resolver-uri", uri, "clear text towards the resolver needs --resolver-insecure");
+}
+
+static gboolean
+check_web_dir(VcpConfig *self, GError **error)
+{
+    struct stat st;
+
+    if (self->web_dir == NULL)
+        return TRUE;
+    char *resolved = realpath(self->web_dir, NULL);
+    if (resolved == NULL)
+        return wrong(error, "web-dir", self->web_dir, g_strerror(errno));
+    g_free(self->web_dir);
+    self->web_dir = g_strdup(resolved);
+    free(resolved);
+    return (stat(self->web_dir, &st) == 0 && S_ISDIR(st.st_mode)) ||
+           wrong(error, "web-dir", self->web_dir, "is not a directory");
+}
+
+static gboolean
+check_log_level(VcpConfig *self, GError **error)
+{
+    if (!vc_log_parse_level(self->log_level, &self->shown))
+        return wrong(error, "log-level", self->log_level, "must be error, warning, message, info or debug");
+    if (self->verbose)
+        self->shown = MAX(self->shown, G_LOG_LEVEL_INFO);
+    return TRUE;
+}
+
+VcpConfig *
+vcp_config_parse(int argc, char **argv, GError **error)
+{
+    static const char *const summary =
+        "Joins browsers' websockets to the consoles of virtual machines: the token that a client brings is resolved to\n"
+        "a console, which is reached over TLS with certificates on both sides.";
+    g_autoptr(VcpConfig) self = g_new0(VcpConfig, 1);
+
+    if (!vc_options_parse(options, self, argc, argv, summary, error) || !check_min_tls(self, error) ||
+        !check_cipher_suites(self, error) || !check_origins(self, error) || !check_resolver(self, error) ||
+        !check_web_dir(self, error) || !check_log_level(self, error))
+        return NULL;
+    if (self->workers == 0)
+        self->workers = g_get_num_processors();
+    return g_steal_pointer(&self);
+}
+
+void
+vcp_config_free(VcpConfig *self)
+{
+    if (self == NULL)
+        return;
+    vc_options_clear(options, self);
+    g_free(self->ciphers_tls12);
+    g_free(self->ciphers_tls13);
+    g_free(self);
+}

@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ * Name look-up on libuv's threads, then connect(2) to each address in turn. */
+#include "proxy/dial.h"
+
+#include <errno.h>
+#include <netdb.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "common/error.h"
+#include "proxy/tcp.h"
+#include "proxy/timer.h"
+
+struct VcpDial {
+    uv_loop_t *loop;
+    char *name; /* for messages */
+    VcpDialed dialed;
+    gpointer data;
+    VcpTimer *deadline;
+    uv_getaddrinfo_t *lookup; /* nullable; owned by libuv until it calls back, then data is NULL if we are gone */
+    struct addrinfo *addresses;
+    struct addrinfo *next;
+    int fd;
+    uv_poll_t *poll; /* nullable */
+};
+
+static void
+on_poll_closed(uv_handle_t *handle)
+{
+    g_free(handle);
+}
+
+static void
+drop_poll(VcpDial *self)
+{
+    if (self->poll != NULL)
+        uv_close((uv_handle_t *)self->poll, on_poll_closed);
+    self->poll = NULL;
+}
+
+void
+vcp_dial_cancel(VcpDial *self)
+{
+    if (self->lookup != NULL) {
+        self->lookup->data = NULL;
+        uv_cancel((uv_req_t *)self->lookup);
+    }
+    drop_poll(self);
+    if (self->fd >= 0)
+        close(self->fd);
+    if (self->addresses != NULL)
+        uv_freeaddrinfo(self->addresses);
+    vcp_timer_free(self->deadline);
+    g_free(self->name);
+    g_free(self);
+}
+
+static void
+finish(VcpDial *self, GError *error)
+{
+    VcpDialed dialed = self->dialed;
+    gpointer data = self->data;
+    int fd = error == NULL ? self->fd : -1;
+
+    if (fd >= 0)
+        self->fd = -1;
+    vcp_dial_cancel(self);
+    dialed(fd, error, data);
+}
+
+static void
+on_deadline(gpointer data)
+{
+    VcpDial *self = data;
+
+    finish(self, g_error_new(VC_ERROR, VC_ERROR_TIMEOUT, "%s: no TCP connection in time", self->name));
+}
+
+static GError *
+connect_error(const VcpDial *self, int number)
+{
+    VcError code = number == ECONNREFUSED ? VC_ERROR_REFUSED
+                   : number == ETIMEDOUT  ? VC_ERROR_TIMEOUT
+                                          : VC_ERROR_UNREACHABLE;
+
+    return g_error_new(VC_ERROR, (int)code, "%s: %s", self->name, g_strerror(number));
+}
+
+static void connect_next(VcpDial *self, int last_errno);
+
+static void
+on_connected(uv_poll_t *poll, int status, int events)
+{
+    VcpDial *self = poll->data;
+    int number = 0;
+    socklen_t length = sizeof number;
+
+    (void)status;
+    (void)events;
+    getsockopt(self->fd, SOL_SOCKET, SO_ERROR, &number, &length);
+    drop_poll(self);
+    if (number == 0) {
+        finish(self, NULL);
+        return;
+    }
+    close(self->fd);
+    self->fd = -1;
+    connect_next(self, number);
+}
+
+static gboolean
+start_connect(VcpDial *self, const struct addrinfo *address)
+{
+    self->fd = socket(address->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (self->fd < 0)
+        return FALSE;
+    vcp_tcp_tune_compute(self->fd);
+    if (connect(self->fd, address->ai_addr, address->ai_addrlen) != 0 && errno != EINPROGRESS)
+        return FALSE;
+
+    self->poll = g_new0(uv_poll_t, 1);
+    self->poll->data = self;
+    int failure = uv_poll_init(self->loop, self->poll, self->fd);
+    g_assert(failure == 0);
+    uv_poll_start(self->poll, UV_WRITABLE, on_connected);
+    return TRUE;
+}
+
+static void
+connect_next(VcpDial *self, int last_errno)
+{
+    while (self->next != NULL) {
+        const struct addrinfo *address = self->next;
+        self->next = self->next->ai_next;
+        if (start_connect(self, address))
+            return;
+        last_errno = errno;
+        if (self->fd >= 0)
+            close(self->fd);
+        self->fd = -1;
+    }
+    finish(self, connect_error(self, last_errno));
+}
+
+static void
+on_looked_up(uv_getaddrinfo_t *lookup, int status, struct addrinfo *addresses)
+{
+    VcpDial *self = lookup->data;
+
+    g_free(lookup);
+    if (self == NULL) {
+        uv_freeaddrinfo(addresses);
+        return;
+    }
+    self->lookup = NULL;
+    self->addresses = self->next = addresses;
+    if (status != 0)
+        finish(self, g_error_new(VC_ERROR, VC_ERROR_UNREACHABLE, "%s: %s", self->name, uv_strerror(status)));
+    else
+        connect_next(self, EADDRNOTAVAIL);
+}
+
+VcpDial *
+vcp_dial(uv_loop_t *loop, const char *host, guint16 port, guint64 timeout_ms, VcpDialed dialed, gpointer data)
+{
+    static const struct addrinfo hints = {.ai_flags = AI_NUMERICSERV | AI_ADDRCONFIG, .ai_socktype = SOCK_STREAM};
+    VcpDial *self = g_new0(VcpDial, 1);
+    char service[8];
+
+    self->loop = loop;
+    self->name = g_strdup_printf("%s port %u", host, port);
+    self->dialed = dialed;
+    self->data = data;
+    self->fd = -1;
+    self->deadline = vcp_timer_new(loop, on_deadline, self);
+    vcp_timer_start(self->deadline, timeout_ms);
+
+    g_snprintf(service, sizeof service, "%u", port);
+    self->lookup = g_new0(uv_getaddrinfo_t, 1);
+    self->lookup->data = self;
+    int failure = uv_getaddrinfo(loop, self->lookup, on_looked_up, host, service, &hints);
+    g_assert(failure == 0);
+    return self;
+}

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ * Setting up libwebsockets and OpenSSL for clients. */
+#include "proxy/front.h"
+
+#include <openssl/err.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "common/error.h"
+#include "common/tls.h"
+#include "proxy/tenant.h"
+
+/* Room for the cookies of the whole site that the proxy may be a part of. */
+#define MAX_HEADERS 16384
+
+/* --- TLS -------------------------------------------------------------------------------------------------------- */
+
+static gboolean
+wrong(GError **error, const char *file, const char *flag)
+{
+    unsigned long code = ERR_peek_last_error();
+    const char *why = ERR_reason_error_string(code);
+
+    ERR_clear_error();
+    g_set_error(error, VC_ERROR, VC_ERROR_CONFIG, "%s: %s (see %s)", file, why != NULL ? why : "not accepted", flag);
+    return FALSE;
+}
+
+/* A daemon cannot be asked for a key's password. */
+static int
+no_password(char *buffer, int size, int writing, void *data)
+{
+    (void)buffer, (void)size, (void)writing, (void)data;
+    return -1;
+}
+
+static gboolean
+load(SSL_CTX *tls, const VcpConfig *config, GError **error)
+{
+    SSL_CTX_set_default_passwd_cb(tls, no_password);
+    if (SSL_CTX_use_certificate_chain_file(tls, config->listen_tls_cert) != 1)
+        return wrong(error, config->listen_tls_cert, "--listen-tls-cert");
+    if (SSL_CTX_use_PrivateKey_file(tls, config->listen_tls_key, SSL_FILETYPE_PEM) != 1 ||
+        SSL_CTX_check_private_key(tls) != 1)
+        return wrong(error, config->listen_tls_key, "--listen-tls-key");
+    if (config->listen_verify_client && SSL_CTX_load_verify_locations(tls, config->listen_tls_ca, NULL) != 1)
+        return wrong(error, config->listen_tls_ca, "--listen-tls-ca");
+    if (config->ciphers_tls12 != NULL && SSL_CTX_set_cipher_list(tls, config->ciphers_tls12) != 1)
+        return wrong(error, config->listen_cipher_suites, "--listen-cipher-suites");
+    if (config->ciphers_tls13 != NULL && SSL_CTX_set_ciphersuites(tls, config->ciphers_tls13) != 1)
+        return wrong(error, config->listen_cipher_suites, "--listen-cipher-suites");
+    return TRUE;
+}
+
+gboolean
+vcp_front_check(const VcpConfig *config, GError **error)
+{
+    if (config->listen_insecure)
+        return TRUE;
+    if (!vc_tls_check_file(config->listen_tls_cert, "--listen-tls-cert", error) ||
+        !vc_tls_check_file(config->listen_tls_key, "--listen-tls-key", error))
+        return FALSE;
+    if (config->listen_verify_client && !vc_tls_check_file(config->listen_tls_ca, "--listen-tls-ca", error))
+        return FALSE;
+
+    SSL_CTX *scratch = SSL_CTX_new(TLS_server_method());
+    gboolean valid = load(scratch, config, error);
+    SSL_CTX_free(scratch);
+    return valid;
+}
+
+void
+vcp_front_set_up_tls(const VcpConfig *config, SSL_CTX *tls)
+{
+    SSL_CTX_set_min_proto_version(tls, config->min_tls);
+    SSL_CTX_set_max_proto_version(tls, config->max_tls);
+    SSL_CTX_set_options(tls, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE);
+    /* An idle session holds no buffers for records. */
+    SSL_CTX_set_mode(tls, SSL_MODE_RELEASE_BUFFERS);
+}
+
+/* --- libwebsockets ---------------------------------------------------------------------------------------------- */
+
+static unsigned
+descriptor_limit(void)
+{
+    struct rlimit limit;
+
+    return getrlimit(RLIMIT_NOFILE, &limit) == 0 ? (unsigned)limit.rlim_cur : 1024;
+}
+
+static void
+add_tls(struct lws_context_creation_info *info, const VcpConfig *config)
+{
+    info->ssl_cert_filepath = config->listen_tls_cert;
+    info->ssl_private_key_filepath = config->listen_tls_key;
+    info->ssl_cipher_list = config->ciphers_tls12;
+    info->tls1_3_plus_cipher_list = config->ciphers_tls13;
+    if (config->listen_verify_client) {
+        info->ssl_ca_filepath = config->listen_tls_ca;
+        info->options |= LWS_SERVER_OPTION_REQUIRE_VALID_OPENSSL_CLIENT_CERT;
+    }
+}
+
+struct lws_context *
+vcp_front_new(const VcpConfig *config, uv_loop_t *loop, gpointer user, struct lws_vhost **vhost, GError **error)
+{
+    static const struct lws_protocols end = {0};
+    /* No time-outs of libwebsockets' own: liveness is the session's matter, and its list of time-outs is searched from
+     * the front for each message. */
+    static const lws_retry_bo_t no_validity_check = {0};
+    const struct lws_protocols *protocols[] = {&vcp_tenant_protocol, &end, NULL};
+    void *loops[] = {loop};
+    struct lws_context_creation_info info = {
+        .port = CONTEXT_PORT_NO_LISTEN_SERVER,
+        .pprotocols = protocols,
+        .options = LWS_SERVER_OPTION_EXPLICIT_VHOSTS | LWS_SERVER_OPTION_LIBUV,
+        .foreign_loops = loops,
+        .user = user,
+        .pt_serv_buf_size = 65536,
+        .max_http_header_data = MAX_HEADERS,
+        .fd_limit_per_thread = descriptor_limit(),
+        .timeout_secs = config->handshake_timeout_s,
+        .keepalive_timeout = (int)config->handshake_timeout_s,
+        .retry_and_idle_policy = &no_validity_check,
+        .alpn = "http/1.1",
+        .vhost_name = "console-proxy",
+        .gid = (gid_t)-1,
+        .uid = (uid_t)-1,
+    };
+
+    if (!config->listen_insecure)
+        info.options |= LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT;
+    struct lws_context *context = lws_create_context(&info);
+    if (context != NULL) {
+        if (!config->listen_insecure)
+            add_tls(&info, config);
+        *vhost = lws_create_vhost(context, &info);
+    }
+    if (context != NULL && *vhost != NULL)
+        return context;
+    if (context != NULL)
+        lws_context_destroy(context);
+    g_set_error_literal(error, VC_ERROR, VC_ERROR_CONFIG,
+                        "libwebsockets cannot be set up (is its libuv event plug-in installed?)");
+    return NULL;
+}

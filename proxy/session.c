@@ -1,0 +1,520 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ * The session and its pump. States, in their order:
+ *   RESOLVING  the resolver is asked what the token stands for
+ *   HANDSHAKE  connecting to the hypervisor, and the console's handshake with both ends
+ *   SPLICED    bytes flow
+ *   REFUSING   failed in the handshake: the client is told in the console's protocol, which may need its answer first
+ *   CLOSING    what is left goes out, then the close frame; the session goes when the websocket has gone */
+#include "proxy/session.h"
+
+#include <string.h>
+
+#include "common/token.h"
+#include "proxy/compute.h"
+#include "proxy/handshake.h"
+#include "proxy/tenant.h"
+#include "proxy/timer.h"
+
+/* How long a client may take to hear why it is refused, and to answer a close frame. */
+#define REFUSE_TIMEOUT_MS 2000
+#define CLOSE_TIMEOUT_MS  3000
+
+/* A tenant end is paused while less than this is free: what libwebsockets still has in hand must fit. */
+#define TENANT_RESERVE (VC_BUFFER_SIZE / 2)
+
+typedef enum { RESOLVING, HANDSHAKE, SPLICED, REFUSING, CLOSING } State;
+
+struct VcpSession {
+    VcpWorker *worker;
+    State state;
+    guint64 id; /* 0 until it has started: until its console is known */
+    VcpEndpoint *ends[2];
+    VcpHandshake *handshake; /* nullable */
+    gboolean tls_started;
+    gboolean is_pumping, pump_again, is_gone;
+
+    char *token; /* wiped with the session */
+    char token_id[VC_TOKEN_ID_SIZE];
+    char *client;
+    VcpSlot *slot;
+    VcService *service; /* nullable */
+    VcpQuery *query;    /* nullable */
+    GError *reason;     /* nullable; why it ends */
+
+    VcpTimer *clock;
+    guint64 clock_due_ms; /* 0: stopped */
+    guint64 started_ms;
+    guint64 deadline_ms;   /* of the handshake, the refusal or the close */
+    guint64 heard_ms;      /* when the client last showed life */
+    guint64 stalled_ms;    /* since when the client takes nothing; 0: it does */
+    guint64 taken;         /* what it had taken when the pump last looked */
+    guint unanswered;      /* pings */
+    gboolean tenant_paused;
+};
+
+static guint64
+now_ms(const VcpSession *self)
+{
+    return uv_now(vcp_worker_loop(self->worker));
+}
+
+static const VcpConfig *
+config_of(const VcpSession *self)
+{
+    return vcp_worker_shared(self->worker)->config;
+}
+
+/* --- the end of a session --------------------------------------------------------------------------------------- */
+
+static void
+log_start(const VcpSession *self)
+{
+    g_info("session %" G_GUINT64_FORMAT " started: token %s client %s console %s %s", self->id, self->token_id,
+           self->client, vc_console_type_name(self->service->type), self->service->address);
+}
+
+static void
+log_end(const VcpSession *self)
+{
+    VcError code = vc_error_code(self->reason);
+
+    if (self->id == 0) {
+        g_log(G_LOG_DOMAIN, vc_error_log_level(code), "refused: token %s client %s code %u reason %s: %s", self->token_id,
+              self->client, vc_error_close_code(code), vc_error_name(code), self->reason->message);
+        return;
+    }
+    double seconds = (double)(now_ms(self) - self->started_ms) / 1000;
+    g_log(G_LOG_DOMAIN, vc_error_log_level(code),
+          "session %" G_GUINT64_FORMAT " ended: token %s client %s console %s %s seconds %.1f received %" G_GUINT64_FORMAT
+          " sent %" G_GUINT64_FORMAT " code %u reason %s: %s",
+          self->id, self->token_id, self->client, vc_console_type_name(self->service->type), self->service->address,
+          seconds, self->ends[VCP_TENANT]->bytes_in, self->ends[VCP_TENANT]->bytes_out, vc_error_close_code(code),
+          vc_error_name(code), self->reason->message);
+}
+
+static void
+drop_compute(VcpSession *self)
+{
+    if (self->query != NULL) {
+        VcpResolver *resolver = vcp_worker_resolver(self->worker);
+        resolver->ops->cancel(resolver, self->query);
+        self->query = NULL;
+    }
+    g_clear_pointer(&self->ends[VCP_COMPUTE], vcp_compute_close);
+}
+
+static void
+free_session(VcpSession *self)
+{
+    VcpEndpoint *tenant = self->ends[VCP_TENANT];
+
+    log_end(self);
+    drop_compute(self);
+    tenant->session = NULL;
+    vc_buffer_clear(&tenant->in);
+    vc_buffer_clear(&tenant->out);
+    vcp_handshake_free(self->handshake);
+    vcp_timer_free(self->clock);
+    vcp_slot_free(self->slot);
+    vc_service_unref(self->service);
+    vc_secret_free(self->token);
+    g_clear_error(&self->reason);
+    g_free(self->client);
+    g_free(self);
+}
+
+static void
+start_closing(VcpSession *self)
+{
+    VcError code = vc_error_code(self->reason);
+
+    self->state = CLOSING;
+    self->deadline_ms = now_ms(self) + CLOSE_TIMEOUT_MS;
+    vcp_tenant_close(self->ends[VCP_TENANT], vc_error_close_code(code), vc_error_reason(code));
+}
+
+/* Moves the session towards its end, unless it is on its way there. */
+static void
+fail(VcpSession *self, GError *reason /* full */)
+{
+    if (self->reason != NULL) {
+        g_error_free(reason);
+        return;
+    }
+    self->reason = reason;
+    if (self->state == HANDSHAKE && self->handshake != NULL) {
+        self->state = REFUSING;
+        self->deadline_ms = MIN(self->deadline_ms, now_ms(self) + REFUSE_TIMEOUT_MS);
+    } else {
+        start_closing(self);
+    }
+    drop_compute(self);
+}
+
+static void
+fail_with(VcpSession *self, VcError code, const char *message)
+{
+    fail(self, g_error_new_literal(VC_ERROR, (int)code, message));
+}
+
+void
+vcp_session_end(VcpSession *self, GError *reason)
+{
+    fail(self, reason);
+    vcp_session_pump(self);
+}
+
+void
+vcp_session_tenant_gone(VcpSession *self)
+{
+    fail_with(self, VC_ERROR_ENDED, "the client has gone");
+    self->is_gone = TRUE;
+    vcp_session_pump(self);
+}
+
+/* --- resolver --------------------------------------------------------------------------------------------------- */
+
+static gboolean
+check_service(VcpSession *self, const VcService *service, GError **error)
+{
+    gint64 now_s = g_get_real_time() / G_USEC_PER_SEC;
+
+    if (vc_service_has_expired(service, now_s)) {
+        g_set_error_literal(error, VC_ERROR, VC_ERROR_TOKEN, "the token has expired");
+        return FALSE;
+    }
+    if (service->insecure && !config_of(self)->connect_insecure) {
+        g_set_error_literal(error, VC_ERROR, VC_ERROR_POLICY, "the service is insecure, which needs --connect-insecure");
+        return FALSE;
+    }
+    return vcp_slot_enter_console(self->slot, service->address, error);
+}
+
+static void
+start_handshake(VcpSession *self)
+{
+    const VcpShared *shared = vcp_worker_shared(self->worker);
+    VcpComputeSetup setup = {
+        .loop = vcp_worker_loop(self->worker),
+        .pool = vcp_worker_pool(self->worker),
+        .credentials = shared->credentials,
+        .connect_timeout_s = shared->config->connect_timeout_s,
+    };
+    GError *error = NULL;
+
+    self->handshake = vcp_handshake_new(self->service, shared->credentials != NULL, &error);
+    if (self->handshake == NULL) {
+        fail(self, error);
+        return;
+    }
+    self->state = HANDSHAKE;
+    self->ends[VCP_COMPUTE] = vcp_compute_connect(&setup, self, self->service, self->service->tls_tunnel);
+}
+
+static void
+on_resolved(VcService *service, const GError *error, gpointer data)
+{
+    static guint64 last_id; /* of all workers */
+    VcpSession *self = data;
+    GError *refusal = NULL;
+
+    self->query = NULL;
+    if (service == NULL) {
+        fail(self, g_error_copy(error));
+    } else if (!check_service(self, service, &refusal)) {
+        fail(self, refusal);
+    } else {
+        self->id = __atomic_add_fetch(&last_id, 1, __ATOMIC_RELAXED);
+        self->service = vc_service_ref(service);
+        log_start(self);
+        start_handshake(self);
+    }
+    vcp_session_pump(self);
+}
+
+/* --- the clock -------------------------------------------------------------------------------------------------- */
+
+static void
+on_deadline(VcpSession *self)
+{
+    switch (self->state) {
+    case RESOLVING:
+    case HANDSHAKE:
+        fail_with(self, VC_ERROR_TIMEOUT, "the handshake took longer than --handshake-timeout");
+        break;
+    case REFUSING:
+        start_closing(self);
+        break;
+    case CLOSING:
+        vcp_tenant_kill(self->ends[VCP_TENANT]);
+        self->deadline_ms = now_ms(self) + CLOSE_TIMEOUT_MS;
+        break;
+    case SPLICED:
+        break;
+    }
+}
+
+static guint64
+silence_allowed_ms(const VcpSession *self)
+{
+    return config_of(self)->keepalive_s * G_GUINT64_CONSTANT(1000) * (self->unanswered + 1);
+}
+
+static guint64
+write_due_ms(const VcpSession *self)
+{
+    return self->stalled_ms + config_of(self)->write_timeout_s * G_GUINT64_CONSTANT(1000);
+}
+
+static void
+check_writing(VcpSession *self)
+{
+    if (self->stalled_ms == 0 || now_ms(self) < write_due_ms(self))
+        return;
+    if (vcp_tenant_made_progress(self->ends[VCP_TENANT]))
+        self->stalled_ms = now_ms(self);
+    else
+        fail_with(self, VC_ERROR_IDLE, "the client took no byte for longer than --write-timeout");
+}
+
+static void
+check_life(VcpSession *self)
+{
+    /* A client that we do not read, or whose connection is full of our bytes, cannot answer: it is not mute. */
+    if (self->tenant_paused || self->stalled_ms != 0) {
+        self->heard_ms = now_ms(self);
+        self->unanswered = 0;
+        return;
+    }
+    if (now_ms(self) < self->heard_ms + silence_allowed_ms(self))
+        return;
+    if (self->unanswered == 2) {
+        fail_with(self, VC_ERROR_IDLE, "the client answered neither of two pings");
+        return;
+    }
+    self->unanswered++;
+    vcp_tenant_ping(self->ends[VCP_TENANT]);
+}
+
+static guint64
+next_due_ms(const VcpSession *self)
+{
+    if (self->state != SPLICED)
+        return self->deadline_ms;
+    guint64 due = self->heard_ms + silence_allowed_ms(self);
+    return self->stalled_ms != 0 ? MIN(due, write_due_ms(self)) : due;
+}
+
+/* Bytes move the deadlines on, but not the timer: it looks anew when it fires. */
+static void
+set_clock(VcpSession *self)
+{
+    guint64 due = next_due_ms(self);
+
+    if (self->clock_due_ms != 0 && self->clock_due_ms <= due)
+        return;
+    self->clock_due_ms = due;
+    vcp_timer_start(self->clock, due > now_ms(self) ? due - now_ms(self) : 0);
+}
+
+static void
+on_clock(gpointer data)
+{
+    VcpSession *self = data;
+
+    self->clock_due_ms = 0;
+    if (self->state == SPLICED) {
+        check_writing(self);
+        if (self->state == SPLICED)
+            check_life(self);
+    } else if (now_ms(self) >= self->deadline_ms) {
+        on_deadline(self);
+    }
+    vcp_session_pump(self);
+}
+
+void
+vcp_session_heard(VcpSession *self)
+{
+    self->heard_ms = now_ms(self);
+    self->unanswered = 0;
+}
+
+/* --- the pump --------------------------------------------------------------------------------------------------- */
+
+static void
+advance(VcpSession *self)
+{
+    VcpEndpoint *tenant = self->ends[VCP_TENANT], *compute = self->ends[VCP_COMPUTE];
+    VcBuffer *from[2] = {&tenant->in, &compute->in};
+    VcBuffer *to[2] = {&tenant->out, &compute->out};
+    GError *error = NULL;
+
+    /* While TLS is being set up, nothing that the peers sent before may be read as if it had come after. */
+    if (self->tls_started && !compute->ready)
+        return;
+    switch (self->handshake->ops->advance(self->handshake, from, to, &error)) {
+    case VCP_STEP_WAIT:
+        break;
+    case VCP_STEP_START_TLS:
+        self->tls_started = TRUE;
+        vcp_compute_start_tls(compute);
+        self->pump_again = TRUE;
+        break;
+    case VCP_STEP_SPLICE:
+        self->state = SPLICED;
+        self->heard_ms = now_ms(self);
+        g_debug("session %" G_GUINT64_FORMAT " joined after %" G_GUINT64_FORMAT " ms", self->id,
+                now_ms(self) - self->started_ms);
+        break;
+    case VCP_STEP_FAILED:
+        fail(self, error);
+        break;
+    }
+}
+
+static void
+relay(VcpSession *self, VcpSide side)
+{
+    const VcpHandshakeOps *ops = self->handshake->ops;
+    VcBuffer *from = &self->ends[side]->in, *to = &self->ends[!side]->out;
+    GError *error = NULL;
+
+    if (ops->relay == NULL)
+        vc_buffer_move(to, from);
+    else if (vc_buffer_length(from) > 0 && !ops->relay(self->handshake, side, from, to, &error))
+        fail(self, error);
+}
+
+static void
+refuse(VcpSession *self)
+{
+    VcpEndpoint *tenant = self->ends[VCP_TENANT];
+    const char *reason = vc_error_reason(vc_error_code(self->reason));
+
+    if (self->handshake->ops->refuse(self->handshake, reason, &tenant->in, &tenant->out))
+        start_closing(self);
+}
+
+/* The hypervisor's end has ended, and all it said has been taken. */
+static void
+on_compute_ended(VcpSession *self)
+{
+    VcpEndpoint *compute = self->ends[VCP_COMPUTE];
+
+    if (compute->error != NULL)
+        fail(self, g_steal_pointer(&compute->error));
+    else if (self->state == SPLICED)
+        fail_with(self, VC_ERROR_ENDED, "the console has closed the connection");
+    else
+        fail_with(self, VC_ERROR_PROTOCOL, "the hypervisor closed the connection during the handshake");
+}
+
+static void
+move_bytes(VcpSession *self)
+{
+    if (self->state == HANDSHAKE)
+        advance(self);
+    if (self->state == SPLICED)
+        relay(self, VCP_COMPUTE);
+    if (self->state == SPLICED)
+        relay(self, VCP_TENANT);
+    if (self->state == REFUSING)
+        refuse(self);
+    if (self->state == CLOSING)
+        vc_buffer_clear(&self->ends[VCP_TENANT]->in);
+
+    VcpEndpoint *compute = self->ends[VCP_COMPUTE];
+    if (compute != NULL && compute->eof && (vc_buffer_length(&compute->in) == 0 || self->state == HANDSHAKE))
+        on_compute_ended(self);
+}
+
+/* The one place that decides what to wait for, from the buffers' state alone. */
+static void
+arm(VcpSession *self)
+{
+    VcpEndpoint *tenant = self->ends[VCP_TENANT], *compute = self->ends[VCP_COMPUTE];
+    gboolean stalled = vc_buffer_length(&tenant->out) > 0;
+
+    self->tenant_paused = vc_buffer_room(&tenant->in) < TENANT_RESERVE;
+    tenant->ops->want(tenant, !self->tenant_paused, stalled);
+    if (compute != NULL)
+        compute->ops->want(compute, vc_buffer_room(&compute->in) > 0, vc_buffer_length(&compute->out) > 0);
+
+    if (!stalled)
+        self->stalled_ms = 0;
+    else if (self->stalled_ms == 0 || tenant->bytes_out != self->taken)
+        self->stalled_ms = now_ms(self);
+    self->taken = tenant->bytes_out;
+}
+
+static guint64
+compute_traffic(const VcpSession *self)
+{
+    const VcpEndpoint *compute = self->ends[VCP_COMPUTE];
+
+    return compute != NULL ? compute->bytes_in + compute->bytes_out : 0;
+}
+
+static void
+pump_once(VcpSession *self)
+{
+    guint64 before = compute_traffic(self);
+
+    if (self->ends[VCP_COMPUTE] != NULL)
+        self->ends[VCP_COMPUTE]->ops->fill(self->ends[VCP_COMPUTE]);
+    move_bytes(self);
+    if (self->ends[VCP_COMPUTE] != NULL)
+        self->ends[VCP_COMPUTE]->ops->flush(self->ends[VCP_COMPUTE]);
+
+    /* What came may have made something else possible, and what went has made room for more. */
+    if (compute_traffic(self) != before)
+        self->pump_again = TRUE;
+}
+
+void
+vcp_session_pump(VcpSession *self)
+{
+    self->pump_again = TRUE;
+    if (self->is_pumping)
+        return;
+    self->is_pumping = TRUE;
+    while (self->pump_again && !self->is_gone) {
+        self->pump_again = FALSE;
+        pump_once(self);
+    }
+    self->is_pumping = FALSE;
+
+    if (self->is_gone) {
+        free_session(self);
+        return;
+    }
+    arm(self);
+    set_clock(self);
+}
+
+VcpSession *
+vcp_session_new(VcpWorker *worker, VcpEndpoint *tenant, char *token, VcpSlot *slot, const char *client,
+                guint64 accepted_ms)
+{
+    VcpSession *self = g_new0(VcpSession, 1);
+    VcpResolver *resolver = vcp_worker_resolver(worker);
+
+    self->worker = worker;
+    self->ends[VCP_TENANT] = tenant;
+    self->token = token;
+    vc_token_id(token, self->token_id);
+    self->slot = slot;
+    self->client = g_strdup(client);
+    self->clock = vcp_timer_new(vcp_worker_loop(worker), on_clock, self);
+    self->started_ms = self->heard_ms = now_ms(self);
+    self->deadline_ms = accepted_ms + config_of(self)->handshake_timeout_s * G_GUINT64_CONSTANT(1000);
+    tenant->session = self;
+
+    /* An answer that comes at once must find a session that nobody is about to use. */
+    self->is_pumping = TRUE;
+    self->query = resolver->ops->query(resolver, token, on_resolved, self);
+    self->is_pumping = FALSE;
+    vcp_session_pump(self);
+    return self;
+}

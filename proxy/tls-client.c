@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ * The client side of TLS: names, verification, records. */
+#include "proxy/tls-client.h"
+
+#include <errno.h>
+#include <gnutls/x509.h>
+#include <string.h>
+
+#include "common/address.h"
+#include "common/error.h"
+
+struct VcpTlsClient {
+    gnutls_session_t session;
+    VcTlsCredentials *credentials;
+    char *name; /* as verified; gnutls keeps pointers to it and to verify */
+    gnutls_typed_vdata_st verify[2];
+    gsize in_flight; /* bytes of a record that gnutls has encrypted and not yet got rid of */
+    gboolean is_up;
+};
+
+/* gnutls compares an address with the certificate's addresses only if it parses as one: no brackets, no zone; and a name
+ * only without the dot at its end. */
+static char *
+clean_name(const char *name)
+{
+    g_autofree char *clean = g_strdup(name);
+    gsize length = strlen(clean);
+
+    if (vc_address_is_literal(clean)) {
+        clean[strcspn(clean, "%")] = '\0';
+    } else if (length > 1 && clean[length - 1] == '.') {
+        clean[length - 1] = '\0';
+    }
+    return g_steal_pointer(&clean);
+}
+
+VcpTlsClient *
+vcp_tls_client_new(VcTlsCredentials *credentials, const char *name, int fd)
+{
+    VcpTlsClient *self = g_new0(VcpTlsClient, 1);
+
+    /* An empty name would switch the check of the name off without a word. */
+    g_assert(name[0] != '\0');
+    self->credentials = vc_tls_credentials_ref(credentials);
+    self->name = clean_name(name);
+    self->verify[0] = (gnutls_typed_vdata_st){GNUTLS_DT_DNS_HOSTNAME, (guchar *)self->name, 0};
+    self->verify[1] = (gnutls_typed_vdata_st){GNUTLS_DT_KEY_PURPOSE_OID, (guchar *)GNUTLS_KP_TLS_WWW_SERVER, 0};
+
+    /* Neither QEMU nor spice-server resumes sessions in a way that would be worth keeping their tickets. */
+    gnutls_init(&self->session, GNUTLS_CLIENT | GNUTLS_NONBLOCK | GNUTLS_NO_SIGNAL | GNUTLS_NO_TICKETS);
+    gnutls_priority_set(self->session, credentials->priority);
+    gnutls_credentials_set(self->session, GNUTLS_CRD_CERTIFICATE, credentials->certificate);
+    gnutls_session_set_verify_cert2(self->session, self->verify, G_N_ELEMENTS(self->verify), 0);
+    if (!vc_address_is_literal(self->name))
+        gnutls_server_name_set(self->session, GNUTLS_NAME_DNS, self->name, strlen(self->name));
+    gnutls_transport_set_int(self->session, fd);
+    return self;
+}
+
+void
+vcp_tls_client_free(VcpTlsClient *self)
+{
+    if (self == NULL)
+        return;
+    if (self->is_up)
+        gnutls_bye(self->session, GNUTLS_SHUT_WR);
+    gnutls_deinit(self->session);
+    vc_tls_credentials_unref(self->credentials);
+    g_free(self->name);
+    g_free(self);
+}
+
+/* --- errors ----------------------------------------------------------------------------------------------------- */
+
+static gboolean
+is_certificate_alert(gnutls_alert_description_t alert)
+{
+    switch ((int)alert) {
+    case GNUTLS_A_BAD_CERTIFICATE:
+    case GNUTLS_A_UNSUPPORTED_CERTIFICATE:
+    case GNUTLS_A_CERTIFICATE_REVOKED:
+    case GNUTLS_A_CERTIFICATE_EXPIRED:
+    case GNUTLS_A_CERTIFICATE_UNKNOWN:
+    case GNUTLS_A_CERTIFICATE_REQUIRED:
+    case GNUTLS_A_UNKNOWN_CA:
+    case GNUTLS_A_ACCESS_DENIED:
+        return TRUE;
+    default:
+        return FALSE;
+    }
+}
+
+static void
+set_verification_error(VcpTlsClient *self, GError **error)
+{
+    gnutls_datum_t text = {0};
+    unsigned status = gnutls_session_get_verify_cert_status(self->session);
+
+    gnutls_certificate_verification_status_print(status, GNUTLS_CRT_X509, &text, 0);
+    g_set_error(error, VC_ERROR, VC_ERROR_CERTIFICATE, "certificate for \"%s\" not accepted: %s", self->name,
+                text.data != NULL ? (const char *)text.data : "unknown reason");
+    gnutls_free(text.data);
+}
+
+static void
+set_error(VcpTlsClient *self, int code, GError **error)
+{
+    gnutls_alert_description_t alert = gnutls_alert_get(self->session);
+
+    switch (code) {
+    case GNUTLS_E_CERTIFICATE_VERIFICATION_ERROR:
+    case GNUTLS_E_CERTIFICATE_ERROR:
+        set_verification_error(self, error);
+        break;
+    case GNUTLS_E_FATAL_ALERT_RECEIVED:
+        g_set_error(error, VC_ERROR, is_certificate_alert(alert) ? VC_ERROR_CERTIFICATE : VC_ERROR_PROTOCOL,
+                    "TLS alert from the peer: %s", gnutls_alert_get_name(alert));
+        break;
+    case GNUTLS_E_UNEXPECTED_PACKET_LENGTH:
+    case GNUTLS_E_UNEXPECTED_PACKET:
+    case GNUTLS_E_UNSUPPORTED_VERSION_PACKET:
+        g_set_error_literal(error, VC_ERROR, VC_ERROR_PROTOCOL, "the peer does not speak TLS");
+        break;
+    case GNUTLS_E_PULL_ERROR:
+    case GNUTLS_E_PUSH_ERROR:
+        g_set_error_literal(error, VC_ERROR, VC_ERROR_UNREACHABLE, g_strerror(errno));
+        break;
+    case GNUTLS_E_REHANDSHAKE:
+        g_set_error_literal(error, VC_ERROR, VC_ERROR_PROTOCOL, "the peer asks for renegotiation, which is refused");
+        break;
+    default:
+        g_set_error(error, VC_ERROR, VC_ERROR_PROTOCOL, "TLS: %s", gnutls_strerror(code));
+        break;
+    }
+}
+
+/* --- bytes ------------------------------------------------------------------------------------------------------ */
+
+VcpTlsStep
+vcp_tls_client_handshake(VcpTlsClient *self, GError **error)
+{
+    int code;
+
+    do {
+        code = gnutls_handshake(self->session);
+        if (code == GNUTLS_E_AGAIN || code == GNUTLS_E_INTERRUPTED)
+            return gnutls_record_get_direction(self->session) ? VCP_TLS_WANTS_WRITE : VCP_TLS_WANTS_READ;
+    } while (code < 0 && !gnutls_error_is_fatal(code));
+
+    if (code < 0) {
+        set_error(self, code, error);
+        return VCP_TLS_FAILED;
+    }
+    self->is_up = TRUE;
+    return VCP_TLS_DONE;
+}
+
+gssize
+vcp_tls_client_receive(VcpTlsClient *self, guint8 *to, gsize room, GError **error)
+{
+    gssize n;
+
+    do
+        n = gnutls_record_recv(self->session, to, room);
+    while (n == GNUTLS_E_WARNING_ALERT_RECEIVED || n == GNUTLS_E_INTERRUPTED);
+
+    if (n >= 0)
+        return n;
+    if (n == GNUTLS_E_AGAIN)
+        return VCP_TLS_AGAIN;
+    if (n == GNUTLS_E_PREMATURE_TERMINATION || (n == GNUTLS_E_PULL_ERROR && errno == ECONNRESET))
+        return 0;
+    set_error(self, (int)n, error);
+    return -1;
+}
+
+gssize
+vcp_tls_client_send(VcpTlsClient *self, const guint8 *from, gsize length, GError **error)
+{
+    gsize part = MIN(length, VCP_TLS_RECORD_SIZE);
+    gssize n;
+
+    do
+        n = self->in_flight > 0 ? gnutls_record_send(self->session, NULL, 0)
+                                : gnutls_record_send(self->session, from, part);
+    while (n == GNUTLS_E_INTERRUPTED && self->in_flight > 0);
+
+    if (n == GNUTLS_E_AGAIN || n == GNUTLS_E_INTERRUPTED) {
+        if (self->in_flight == 0)
+            self->in_flight = part;
+        return VCP_TLS_AGAIN;
+    }
+    if (n >= 0) {
+        self->in_flight = 0;
+        return n;
+    }
+    set_error(self, (int)n, error);
+    return -1;
+}

@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ * The worker's thread: its loop, what it owns, its start and its end. */
+#include "proxy/worker.h"
+
+#include <unistd.h>
+
+#include "common/error.h"
+#include "proxy/front.h"
+#include "proxy/session.h"
+#include "proxy/tenant.h"
+#include "proxy/timer.h"
+
+/* Connections without a session that a worker bears before it cuts off the oldest. */
+#define MAX_HALF_OPEN 4096
+
+/* Until when sessions may say good-bye at the end of the daemon. */
+#define STOP_TIMEOUT_MS 3500
+
+typedef struct {
+    int fd;
+    char *client; /* full */
+} Accepted;
+
+struct VcpWorker {
+    const VcpShared *shared;
+    GThread *thread; /* nullable: not started */
+    uv_loop_t loop;
+    struct lws_context *context;
+    struct lws_vhost *vhost;
+    VcPool *pool;
+    VcpResolver *resolver;
+    GQueue half_open; /* of the links of tenants, oldest first */
+    GQueue sessions;
+    gboolean is_stopping, is_closed;
+    VcpTimer *stop_timer;
+
+    uv_async_t wake;
+    GMutex lock; /* for: */
+    GArray *accepted;
+    gboolean stop_asked;
+
+    int load; /* atomic */
+};
+
+const VcpShared *
+vcp_worker_shared(const VcpWorker *self)
+{
+    return self->shared;
+}
+
+uv_loop_t *
+vcp_worker_loop(VcpWorker *self)
+{
+    return &self->loop;
+}
+
+VcPool *
+vcp_worker_pool(VcpWorker *self)
+{
+    return self->pool;
+}
+
+VcpResolver *
+vcp_worker_resolver(VcpWorker *self)
+{
+    return self->resolver;
+}
+
+struct lws_vhost *
+vcp_worker_vhost(VcpWorker *self)
+{
+    return self->vhost;
+}
+
+gboolean
+vcp_worker_is_stopping(const VcpWorker *self)
+{
+    return self->is_stopping;
+}
+
+guint
+vcp_worker_load(VcpWorker *self)
+{
+    return (guint)g_atomic_int_get(&self->load);
+}
+
+/* --- tenants ---------------------------------------------------------------------------------------------------- */
+
+static void
+close_everything(VcpWorker *self)
+{
+    self->is_closed = TRUE;
+    lws_context_destroy(self->context);
+    self->resolver->ops->free(self->resolver);
+    uv_close((uv_handle_t *)&self->wake, NULL);
+    g_clear_pointer(&self->stop_timer, vcp_timer_free);
+}
+
+static void
+close_if_done(VcpWorker *self)
+{
+    if (self->is_stopping && !self->is_closed && self->half_open.length == 0 && self->sessions.length == 0)
+        close_everything(self);
+}
+
+void
+vcp_worker_add_half_open(VcpWorker *self, GList *link)
+{
+    g_queue_push_tail_link(&self->half_open, link);
+    if (self->half_open.length <= MAX_HALF_OPEN)
+        return;
+    /* It leaves the list when it is gone; until then another is the oldest. */
+    GList *oldest = g_queue_pop_head_link(&self->half_open);
+    vcp_tenant_kill(oldest->data);
+    g_queue_push_tail_link(&self->half_open, oldest);
+}
+
+void
+vcp_worker_add_session(VcpWorker *self, GList *link)
+{
+    g_queue_push_tail_link(&self->sessions, link);
+}
+
+void
+vcp_worker_remove_half_open(VcpWorker *self, GList *link)
+{
+    g_queue_unlink(&self->half_open, link);
+}
+
+void
+vcp_worker_remove_session(VcpWorker *self, GList *link)
+{
+    g_queue_unlink(&self->sessions, link);
+}
+
+void
+vcp_worker_released(VcpWorker *self)
+{
+    g_atomic_int_dec_and_test(&self->load);
+    /* From the loop's next turn: libwebsockets is in the middle of letting the connection go. */
+    if (self->is_stopping && !self->is_closed)
+        uv_async_send(&self->wake);
+}
+
+/* --- messages from other threads -------------------------------------------------------------------------------- */
+
+static void
+on_stop_timeout(gpointer data)
+{
+    VcpWorker *self = data;
+
+    g_warning("%u clients did not answer the close in time and are cut off", self->sessions.length);
+    close_everything(self);
+}
+
+static void
+start_stopping(VcpWorker *self)
+{
+    self->is_stopping = TRUE;
+    self->stop_timer = vcp_timer_new(&self->loop, on_stop_timeout, self);
+    vcp_timer_start(self->stop_timer, STOP_TIMEOUT_MS);
+    for (GList *at = self->half_open.head; at != NULL; at = at->next)
+        vcp_tenant_kill(at->data);
+    for (GList *at = self->sessions.head; at != NULL; at = at->next) {
+        VcpEndpoint *tenant = at->data;
+        if (tenant->session != NULL)
+            vcp_session_end(tenant->session,
+                            g_error_new_literal(VC_ERROR, VC_ERROR_SHUTDOWN, "the daemon is going down"));
+    }
+}
+
+static void
+take_accepted(VcpWorker *self, GArray *accepted)
+{
+    for (guint i = 0; i < accepted->len; i++) {
+        Accepted *one = &g_array_index(accepted, Accepted, i);
+        if (!self->is_stopping) {
+            vcp_tenant_adopt(self, one->fd, one->client);
+            continue;
+        }
+        close(one->fd);
+        g_free(one->client);
+        g_atomic_int_dec_and_test(&self->load);
+    }
+}
+
+static void
+on_wake(uv_async_t *wake)
+{
+    VcpWorker *self = wake->data;
+
+    g_mutex_lock(&self->lock);
+    g_autoptr(GArray) accepted = self->accepted;
+    self->accepted = g_array_new(FALSE, FALSE, sizeof(Accepted));
+    gboolean stop = self->stop_asked;
+    g_mutex_unlock(&self->lock);
+
+    take_accepted(self, accepted);
+    if (stop && !self->is_stopping)
+        start_stopping(self);
+    close_if_done(self);
+}
+
+void
+vcp_worker_adopt(VcpWorker *self, int fd, char *client)
+{
+    Accepted one = {fd, client};
+
+    g_atomic_int_inc(&self->load);
+    g_mutex_lock(&self->lock);
+    g_array_append_val(self->accepted, one);
+    g_mutex_unlock(&self->lock);
+    uv_async_send(&self->wake);
+}
+
+void
+vcp_worker_stop(VcpWorker *self)
+{
+    g_mutex_lock(&self->lock);
+    self->stop_asked = TRUE;
+    g_mutex_unlock(&self->lock);
+    uv_async_send(&self->wake);
+}
+
+/* --- life ------------------------------------------------------------------------------------------------------- */
+
+static gpointer
+run(gpointer data)
+{
+    VcpWorker *self = data;
+
+    uv_run(&self->loop, UV_RUN_DEFAULT);
+    return NULL;
+}
+
+VcpWorker *
+vcp_worker_new(const VcpShared *shared, GError **error)
+{
+    g_autoptr(VcpWorker) self = g_new0(VcpWorker, 1);
+
+    self->shared = shared;
+    g_mutex_init(&self->lock);
+    self->accepted = g_array_new(FALSE, FALSE, sizeof(Accepted));
+    self->pool = vc_pool_new();
+    uv_loop_init(&self->loop);
+    uv_async_init(&self->loop, &self->wake, on_wake);
+    self->wake.data = self;
+    self->resolver = shared->tokens != NULL ? vcp_resolver_file_new(shared->tokens)
+                                            : vcp_resolver_https_new(&self->loop, shared->config);
+    self->context = vcp_front_new(shared->config, &self->loop, self, &self->vhost, error);
+    return self->context != NULL ? g_steal_pointer(&self) : NULL;
+}
+
+void
+vcp_worker_start(VcpWorker *self)
+{
+    self->thread = g_thread_new("worker", run, self);
+}
+
+void
+vcp_worker_free(VcpWorker *self)
+{
+    if (self == NULL)
+        return;
+    if (self->thread != NULL) {
+        g_thread_join(self->thread);
+    } else {
+        close_everything(self);
+        uv_run(&self->loop, UV_RUN_DEFAULT);
+    }
+    /* The first call has closed its handles; the loop has seen them off; the second frees the rest. */
+    lws_context_destroy(self->context);
+    int failure = uv_loop_close(&self->loop);
+    g_assert(failure == 0);
+    vc_pool_free(self->pool);
+    g_array_unref(self->accepted);
+    g_mutex_clear(&self->lock);
+    g_free(self);
+}

@@ -1,0 +1,237 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Hostile websocket frames: the session ends, the daemon and its other sessions do not."""
+import pathlib
+import socket
+import struct
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+from lab import case, daemon, fakes, rawhttp, rfb, tap, ws
+from lab.case import vnc
+from lab.ws import encode_frame
+
+KEY = struct.pack(">BBxxI", 4, 1, 0x61)
+MEGABYTE = 1 << 20
+
+
+class Frames(case.Case):
+    @classmethod
+    def setUpClass(cls):
+        cls.server = fakes.Server(fakes.hold)
+        cls.addClassCleanup(cls.server.close)
+        cls.proxy = daemon.Daemon(
+            case.new_directory("daemon"), case.certificates(),
+            {"tok": vnc(cls.server.address, insecure=True)},
+            {"--connect-insecure": True, "--max-sessions-per-token": "0",
+             "--max-sessions-per-console": "0", "--log-level": "info"})
+        cls.addClassCleanup(cls.proxy.stop)
+
+    def session(self, **options):
+        sock = self.websocket(self.proxy, "tok", **options)
+        rfb.Client(sock)
+        return sock
+
+    def setUp(self):
+        self.bystander = self.session()
+
+    def tearDown(self):
+        """The daemon lives, the bystander is unhurt, and only its session is left."""
+        self.assertTrue(self.proxy.is_alive())
+        self.bystander.write(KEY)
+        self.assertEqual(self.bystander.close().code, 1000)
+        self.proxy.wait_idle()
+
+    def rows(self, rows):
+        """Each at two moments: in a running session, and amid its handshake."""
+        for name, data in rows.items():
+            with self.subTest(name, moment="session"):
+                self.ends(self.session(), data)
+            with self.subTest(name, moment="handshake"):
+                sock = self.websocket(self.proxy, "tok")
+                sock.write(b"RFB")
+                self.ends(sock, data)
+
+    def ends(self, sock, data):
+        try:
+            sock.send_raw(data)
+        except OSError:
+            pass
+        sock.wait_close(20)
+
+
+class Malformed(Frames):
+    def test_unmasked(self):
+        self.rows({"data": encode_frame(KEY, mask=False),
+                   "ping": encode_frame(b"x", opcode=ws.PING, mask=False),
+                   "long": encode_frame(b"x" * 70000, mask=False)})
+
+    def test_reserved_bits(self):
+        self.rows({f"rsv {bits}": encode_frame(KEY, rsv=bits) for bits in range(1, 8)})
+
+    def test_reserved_opcodes(self):
+        self.rows({f"opcode {code}": encode_frame(KEY, opcode=code)
+                   for code in (3, 4, 5, 6, 7, 11, 12, 13, 14, 15)})
+
+    def test_control_frames(self):
+        self.rows({
+            "ping of 126": encode_frame(b"x" * 126, opcode=ws.PING),
+            "pong of 126": encode_frame(b"x" * 126, opcode=ws.PONG),
+            "close of 126": encode_frame(b"\3\xe8" + b"x" * 124, opcode=ws.CLOSE),
+            "ping of 70000": encode_frame(b"x" * 70000, opcode=ws.PING),
+            "ping of 2^63": encode_frame(b"", opcode=ws.PING, length=1 << 63),
+            "ping in fragments": encode_frame(b"x", opcode=ws.PING, fin=False),
+            "close in fragments": encode_frame(b"\3\xe8", opcode=ws.CLOSE, fin=False)})
+
+    def test_fragments(self):
+        self.rows({
+            "continuation of nothing": encode_frame(KEY, opcode=ws.CONTINUATION),
+            "a new message amid another": encode_frame(KEY, fin=False) + encode_frame(KEY),
+            "text amid binary": encode_frame(KEY, fin=False) + encode_frame(KEY, opcode=ws.TEXT)})
+
+    def test_close_frames(self):
+        rows = {"one byte": b"\3", "bad UTF-8": b"\3\xe8\xff\xfe", "empty": b""}
+        for code in (0, 1, 999, 1000, 1004, 1005, 1006, 1012, 1015, 1016, 2999, 3000, 4999, 5000, 65535):
+            rows[f"code {code}"] = struct.pack(">H", code)
+        self.rows({name: encode_frame(data, opcode=ws.CLOSE) for name, data in rows.items()})
+
+    def test_text_that_is_no_utf_8(self):
+        self.rows({"text": encode_frame(b"\xff\xfe\xfd", opcode=ws.TEXT)})
+
+    def test_no_frames_at_all(self):
+        self.rows({"HTTP": rawhttp.request_bytes("/healthz"), "0xff": b"\xff" * 1000,
+                   "RFB": b"RFB 003.008\n" * 20})
+
+
+class Lengths(Frames):
+    def test_beyond_everything(self):
+        """2^63 and more is not even legal; the data behind it is no console protocol either."""
+        for length in ((1 << 63), (1 << 64) - 1, (1 << 63) + 5):
+            self.rows({f"{length:#x}": encode_frame(b"\x63" * 64, length=length)})
+
+    def test_legal_but_absurd(self):
+        """A frame of 2^62 bytes is legal: its payload is streamed, nothing is set aside for it."""
+        before = self.proxy.memory()
+        socks = []
+        for length in ((1 << 62), (1 << 40), (1 << 32) - 1, (1 << 31)):
+            sock = self.session()
+            sock.send_raw(encode_frame(KEY * 1000, length=length))
+            socks.append(sock)
+        if not daemon.is_sanitized():
+            self.assertLess(self.proxy.memory() - before, MEGABYTE)
+        for sock in socks:
+            sock.drop()
+
+    def test_not_minimal(self):
+        """Illegal or harmless: a session may end, nothing else may."""
+        for size in (3, 9):
+            sock = self.session()
+            sock.send_raw(encode_frame(KEY, length_bytes=size))
+            sock.send_raw(encode_frame(b"", opcode=ws.CLOSE))
+            sock.wait_close(20)
+
+    def test_one_byte_segments(self):
+        sock = self.session()
+        for byte in encode_frame(KEY) + encode_frame(b"\3\xe8bye", opcode=ws.CLOSE):
+            sock.send_raw(bytes([byte]))
+        self.assertEqual(sock.wait_close().code, 1000)
+
+    def test_one_byte_segments_from_the_first(self):
+        """TCP segments of one byte, from the request line on."""
+        with self.proxy.connect() as sock:
+            key = ws.new_key()
+            for byte in ws.upgrade_request("/websockify?token=tok", key=key):
+                sock.sendall(bytes([byte]))
+            response = rawhttp.read_response(sock)
+            ws.check_upgrade(response, key)
+            rfb.Client(ws.WebSocket(sock, response, response.rest))
+
+    def test_fragments_of_a_message(self):
+        """A console message may come in any number of frames and fragments, empty ones too."""
+        sock = self.session()
+        sock.send_frame(KEY[:3], fin=False)
+        sock.send_frame(b"", opcode=ws.CONTINUATION, fin=False)
+        sock.send_frame(b"ping", opcode=ws.PING)
+        sock.send_frame(KEY[3:], opcode=ws.CONTINUATION)
+        sock.send_frame(b"")
+        self.assertEqual(sock.close().code, 1000)
+
+
+class Floods(Frames):
+    """Whatever a client sends, the daemon's memory stays flat."""
+
+    def flat(self, what, limit=4 * MEGABYTE):
+        before = self.proxy.memory()
+        what()
+        if not daemon.is_sanitized():
+            self.assertLess(self.proxy.memory() - before, limit)
+
+    def send_until_refused(self, sock, data, count):
+        """Sends data again and again; stops where the daemon takes no more or has closed."""
+        sock.sock.settimeout(2)
+        try:
+            for _ in range(count):
+                sock.send_raw(data)
+        except OSError:
+            pass
+
+    def test_pings_that_are_answered(self):
+        sock = self.session()
+
+        def pings():
+            for i in range(5000):
+                sock.send_frame(b"p%d" % i, opcode=ws.PING)
+                while sock.receive_frame().opcode != ws.PONG:
+                    pass
+        self.flat(pings)
+        self.assertEqual(sock.close().code, 1000)
+
+    def test_pongs_that_nobody_reads(self):
+        sock = self.session(receive_buffer=4096)
+        ping = encode_frame(b"x" * 125, opcode=ws.PING)
+        self.flat(lambda: self.send_until_refused(sock, ping * 100, 2000))
+        sock.drop()
+
+    def test_unasked_pongs(self):
+        sock = self.session()
+        self.flat(lambda: self.send_until_refused(
+            sock, encode_frame(b"x" * 125, opcode=ws.PONG) * 100, 1000))
+        sock.drop()
+
+    def test_empty_frames(self):
+        sock = self.session()
+        self.flat(lambda: self.send_until_refused(sock, encode_frame(b"") * 1000, 200))
+        sock.drop()
+
+    def test_fragments_without_end(self):
+        sock = self.session()
+        sock.send_frame(b"", fin=False)
+        part = encode_frame(KEY * 100, opcode=ws.CONTINUATION, fin=False)
+        self.flat(lambda: self.send_until_refused(sock, part * 10, 2000))
+        sock.drop()
+
+    def test_a_hundred_megabytes_in_one_frame(self):
+        sock = self.session()
+        # a header of its own, with a mask of zeros: the payload can follow piece by piece
+        sock.send_raw(struct.pack(">BBQ4x", 0x82, 0xff, 100 * MEGABYTE))
+        chunk = KEY * (MEGABYTE // len(KEY))
+        self.flat(lambda: [sock.send_raw(chunk) for _ in range(100)])
+        self.assertEqual(sock.close().code, 1000)
+
+    def test_upgrades_that_never_go_on(self):
+        def storm():
+            for _ in range(300):
+                sock = self.proxy.websocket("tok")
+                sock.reset()
+            self.proxy.wait_line(r"session \d+ ended")
+        self.flat(storm)
+
+    def test_half_closed(self):
+        """FIN from a client that still reads: its session is over."""
+        with rawhttp.connect(self.proxy.address) as plain:
+            plain.shutdown(socket.SHUT_WR)
+            rawhttp.read_to_end(plain)
+
+
+if __name__ == "__main__":
+    tap.main()

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The test case of the integration tests: certificates, daemons and guests that clean up.
+
+Everything of one test program stands in one temporary directory, removed at its end.
+"""
+import atexit
+import itertools
+import os
+import re
+import shutil
+import tempfile
+import unittest
+from collections import namedtuple
+
+from . import daemon, guest, pki, rfb, ws
+
+# how a session ended: the RFB failure reason (None: there was none), the close code, its reason
+Outcome = namedtuple("Outcome", "rfb_reason code reason")
+
+REASON_BYTES = 123        # RFC 6455: what fits a close frame
+_numbers = itertools.count(1)
+_shared = {}
+
+
+def run_directory():
+    if "directory" not in _shared:
+        _shared["directory"] = tempfile.mkdtemp(prefix="vcp-test-")
+        atexit.register(shutil.rmtree, _shared["directory"], ignore_errors=True)
+    return _shared["directory"]
+
+
+def new_directory(name):
+    path = os.path.join(run_directory(), f"{name}-{next(_numbers)}")
+    os.mkdir(path)
+    return path
+
+
+def certificates():
+    if "certs" not in _shared:
+        _shared["certs"] = pki.make(os.path.join(run_directory(), "pki"))
+    return _shared["certs"]
+
+
+def image():
+    if "image" not in _shared:
+        _shared["image"] = guest.build_image(os.path.join(run_directory(), "guest.img"))
+    return _shared["image"]
+
+
+def vnc(address, **fields):
+    """A service for the token table."""
+    return {"type": "vnc", "address": address, **fields}
+
+
+class Case(unittest.TestCase):
+    @property
+    def certs(self):
+        return certificates()
+
+    def start_daemon(self, tokens=None, **flags):
+        """A daemon for this test; flags as listen_addr="..." (see daemon.command_line).
+
+        At the end of the test it must go down with status 0 and within the promised time.
+        """
+        one = daemon.Daemon(new_directory("daemon"), self.certs, tokens,
+                            {_flag(name): value for name, value in flags.items()})
+        self.addCleanup(self._check_end, one)
+        return one
+
+    def start_guest(self, **options):
+        """A guest for this test, VeNCrypt with x509 verification unless told otherwise."""
+        one = make_guest(**options)
+        self.addCleanup(one.stop)
+        return one
+
+    def open(self, proxy, token, version="3.8", **options):
+        """A session with the guest's screen -> (WebSocket, rfb.Client)."""
+        sock = self.websocket(proxy, token, **options)
+        return sock, rfb.Client(sock, version=version)
+
+    def websocket(self, proxy, token=None, **options):
+        sock = proxy.websocket(token, **options)
+        self.addCleanup(sock.drop)
+        return sock
+
+    def outcome(self, proxy, token, version="3.8", **options):
+        """Logs in as a viewer would, where this must fail -> Outcome."""
+        sock = self.websocket(proxy, token, **options)
+        rfb_reason = None
+        try:
+            rfb.login(sock, version)
+        except rfb.Failed as failed:
+            rfb_reason = failed.reason
+        except ws.Closed:
+            pass
+        else:
+            self.fail("the login went through")
+        return Outcome(rfb_reason, *sock.wait_close())
+
+    def assert_refused(self, outcome, code, secrets=()):
+        """The code, and reasons that say something without saying anything of the inside."""
+        self.assertEqual(outcome.code, code, outcome)
+        self.assert_plain(outcome.reason, secrets)
+        if outcome.rfb_reason is not None:
+            self.assert_plain(outcome.rfb_reason, secrets)
+
+    def assert_plain(self, reason, secrets=()):
+        self.assertRegex(reason, r"[A-Za-z]{2,} [a-z]", "not a sentence that a person understands")
+        self.assertLessEqual(len(reason.encode()), REASON_BYTES)
+        self.assertTrue(reason.isprintable(), reason)
+        for word in ("127.0.0.1", "localhost", "gnutls", "errno", "vencrypt", "x509", ".pem", "/",
+                     "qemu", "error_", *secrets):
+            self.assertNotIn(word.lower(), reason.lower())
+        self.assertIsNone(re.search(r"-?\d{2,}", reason), f"a number from the inside: {reason!r}")
+
+    def assert_serves(self, proxy, token, vm):
+        """A new session of the token shows the guest's screen."""
+        sock, client = self.open(proxy, token)
+        self.assertEqual(client.update(), vm.screendump())
+        sock.close()
+
+    def skip_when_sanitized(self):
+        if daemon.is_sanitized():
+            self.skipTest("memory figures mean nothing under a sanitizer")
+
+    def _check_end(self, one):
+        status = one.stop()
+        self.assertEqual(status, 0, "exit status of the daemon after SIGTERM")
+        self.assertLess(one.stop_seconds, daemon.STOP_TIMEOUT, "seconds to go down")
+
+
+def make_guest(**options):
+    options.setdefault("tls", certificates().qemu_dir())
+    return guest.Guest(new_directory("guest"), image=image(), **options)
+
+
+def _flag(name):
+    return "--" + name.replace("_", "-")
