@@ -3,9 +3,13 @@
 #include "common/address.h"
 
 #include <arpa/inet.h>
+#include <net/if.h>
 #include <string.h>
 
 #include "common/error.h"
+
+#define MAX_HOST 253
+#define MAX_ZONE (IF_NAMESIZE - 1)
 
 static gboolean
 wrong(GError **error, const char *what)
@@ -14,24 +18,32 @@ wrong(GError **error, const char *what)
     return FALSE;
 }
 
+static gboolean
+is_name(const char *text, gsize max_length)
+{
+    for (const char *at = text; *at != '\0'; at++) {
+        if (!g_ascii_isalnum(*at) && strchr("-._", *at) == NULL)
+            return FALSE;
+    }
+    return *text != '\0' && strlen(text) <= max_length;
+}
+
 gboolean
 vc_address_is_literal(const char *host)
 {
     struct in6_addr address;
     const char *zone = strchr(host, '%');
-    g_autofree char *bare = zone != NULL ? g_strndup(host, (gsize)(zone - host)) : g_strdup(host);
 
-    return inet_pton(AF_INET, bare, &address) == 1 || inet_pton(AF_INET6, bare, &address) == 1;
+    if (zone == NULL)
+        return inet_pton(AF_INET, host, &address) == 1 || inet_pton(AF_INET6, host, &address) == 1;
+    g_autofree char *bare = g_strndup(host, (gsize)(zone - host));
+    return inet_pton(AF_INET6, bare, &address) == 1 && is_name(zone + 1, MAX_ZONE);
 }
 
-static gboolean
-is_host(const char *host)
+gboolean
+vc_address_is_host(const char *host)
 {
-    for (const char *at = host; *at != '\0'; at++) {
-        if (!g_ascii_isalnum(*at) && strchr("-._", *at) == NULL)
-            return FALSE;
-    }
-    return *host != '\0' && strlen(host) <= 253;
+    return is_name(host, MAX_HOST) || vc_address_is_literal(host);
 }
 
 gboolean
@@ -56,7 +68,7 @@ vc_address_split(const char *text, char **host, guint16 *port, GError **error)
         name = g_strndup(text, (gsize)(colon - text));
         if (strchr(name, ':') != NULL)
             return wrong(error, "needs brackets around an IPv6 address");
-        if (!is_host(name))
+        if (!is_name(name, MAX_HOST))
             return wrong(error, "has no valid host name before its port");
     }
     *host = g_steal_pointer(&name);

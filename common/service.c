@@ -110,8 +110,8 @@ read_server_name(const json_t *json, VcService *self, GError **error)
     if (!read_string(json, "tlsServerName", &self->tls_server_name, error))
         return FALSE;
     /* An empty name would turn the check of the certificate's name off. */
-    if (self->tls_server_name != NULL && self->tls_server_name[0] == '\0')
-        return wrong(error, "tlsServerName", "must not be empty");
+    if (self->tls_server_name != NULL && !vc_address_is_host(self->tls_server_name))
+        return wrong(error, "tlsServerName", "must be a host name or an IP address");
     return TRUE;
 }
 

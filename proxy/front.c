@@ -114,7 +114,8 @@ vcp_front_new(const VcpConfig *config, uv_loop_t *loop, gpointer user, struct lw
     struct lws_context_creation_info info = {
         .port = CONTEXT_PORT_NO_LISTEN_SERVER,
         .pprotocols = protocols,
-        .options = LWS_SERVER_OPTION_EXPLICIT_VHOSTS | LWS_SERVER_OPTION_LIBUV,
+        .options = LWS_SERVER_OPTION_EXPLICIT_VHOSTS | LWS_SERVER_OPTION_LIBUV |
+                   LWS_SERVER_OPTION_VALIDATE_UTF8,
         .foreign_loops = loops,
         .user = user,
         .pt_serv_buf_size = 65536,

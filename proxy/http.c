@@ -133,10 +133,6 @@ serve_file(struct lws *wsi, const char *file)
 int
 vcp_http_serve(struct lws *wsi, const char *path, const char *web_dir)
 {
-    gboolean is_get = lws_hdr_total_length(wsi, WSI_TOKEN_GET_URI) > 0;
-
-    if (!is_get && lws_hdr_total_length(wsi, WSI_TOKEN_HEAD_URI) == 0)
-        return answered(wsi, vcp_http_refuse(wsi, VC_ERROR_METHOD));
     if (strcmp(path, "/healthz") == 0)
         return answered(wsi, answer(wsi, 200, "ok\n", FALSE));
     g_autofree char *file = web_dir != NULL ? find_file(web_dir, path) : NULL;

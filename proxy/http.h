@@ -6,7 +6,7 @@
 
 #include "common/error.h"
 
-/* Answers a request that is not for a websocket; path: decoded. What the caller must return from LWS_CALLBACK_HTTP.
+/* Answers a GET or HEAD that is not for a websocket; path: decoded. What the caller must return from LWS_CALLBACK_HTTP.
  * web_dir: nullable, absolute and without links. */
 int vcp_http_serve(struct lws *wsi, const char *path, const char *web_dir);
 

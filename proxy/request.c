@@ -10,6 +10,9 @@
 
 #define ENDPOINT "/websockify"
 
+/* libwebsockets closes the connection without an answer where these headers are longer. */
+#define MAX_LIST 126
+
 typedef struct {
     char *query;  /* full, nullable */
     char *cookie; /* full, nullable */
@@ -30,6 +33,35 @@ is_endpoint(const char *path)
     return strncmp(path, ENDPOINT, length) == 0 && (path[length] == '\0' || path[length] == '/');
 }
 
+/* Whether a comma-separated header has this token. */
+static gboolean
+lists(const char *header, const char *token, gboolean any_case)
+{
+    g_auto(GStrv) items = g_strsplit(header, ",", -1);
+
+    for (char **item = items; *item != NULL; item++) {
+        g_strstrip(*item);
+        if (strcmp(*item, token) == 0 || (any_case && g_ascii_strcasecmp(*item, token) == 0))
+            return TRUE;
+    }
+    return FALSE;
+}
+
+static gboolean
+check_http(const VcpRequest *request, GError **error)
+{
+    if (request->http_version == NULL || strcmp(request->http_version, "HTTP/1.1") != 0)
+        return wrong(error, VC_ERROR_BAD_REQUEST, "a websocket needs HTTP/1.1");
+    if (request->host == NULL)
+        return wrong(error, VC_ERROR_BAD_REQUEST, "the request names no Host");
+    if (request->connection == NULL || strlen(request->connection) > MAX_LIST ||
+        !lists(request->connection, "upgrade", TRUE))
+        return wrong(error, VC_ERROR_BAD_REQUEST, "the header Connection must say upgrade");
+    if (request->has_body)
+        return wrong(error, VC_ERROR_BAD_REQUEST, "a websocket request has no body");
+    return TRUE;
+}
+
 static gboolean
 check_upgrade(const VcpRequest *request, GError **error)
 {
@@ -42,8 +74,6 @@ check_upgrade(const VcpRequest *request, GError **error)
     }
     if (length != 16 || strlen(request->key) != 24)
         return wrong(error, VC_ERROR_BAD_REQUEST, "the websocket key is not 16 bytes in base64");
-    if (request->has_body)
-        return wrong(error, VC_ERROR_BAD_REQUEST, "a websocket request has no body");
     return TRUE;
 }
 
@@ -53,11 +83,10 @@ check_subprotocols(const VcpRequest *request, GError **error)
 {
     if (request->subprotocols == NULL)
         return TRUE;
-    g_auto(GStrv) offered = g_strsplit(request->subprotocols, ",", -1);
-    for (char **name = offered; *name != NULL; name++) {
-        if (strcmp(g_strstrip(*name), "binary") == 0)
-            return TRUE;
-    }
+    if (strlen(request->subprotocols) > MAX_LIST)
+        return wrong(error, VC_ERROR_BAD_REQUEST, "the list of subprotocols is too long");
+    if (lists(request->subprotocols, "binary", FALSE))
+        return TRUE;
     return wrong(error, VC_ERROR_BAD_REQUEST, "the only subprotocol spoken here is binary");
 }
 
@@ -180,7 +209,7 @@ vcp_request_check(const VcpRequest *request, const VcpRequestPolicy *policy, GEr
         wrong(error, VC_ERROR_NOT_FOUND, "consoles are served at " ENDPOINT " only");
         return NULL;
     }
-    if (!check_upgrade(request, error) || !check_subprotocols(request, error))
+    if (!check_http(request, error) || !check_upgrade(request, error) || !check_subprotocols(request, error))
         return NULL;
 
     char *token = choose_token(request, policy, &found, error);

@@ -8,7 +8,9 @@
 typedef struct {
     const char *path;          /* decoded, without the query */
     const char *const *args;   /* decoded "name=value", NULL-terminated */
+    const char *connection;
     const char *cookie;
+    const char *http_version;  /* "HTTP/1.1" */
     const char *host;
     const char *origin;
     const char *subprotocols;

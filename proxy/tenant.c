@@ -162,7 +162,7 @@ wipe_args(GStrv args)
 }
 
 typedef struct {
-    char *path, *cookie, *host, *origin, *subprotocols, *version, *key;
+    char *path, *connection, *cookie, *http_version, *host, *origin, *subprotocols, *version, *key;
     GStrv args;
 } Headers;
 
@@ -171,6 +171,8 @@ clear_headers(Headers *headers)
 {
     vc_secret_free(headers->path);
     vc_secret_free(headers->cookie);
+    g_free(headers->connection);
+    g_free(headers->http_version);
     g_free(headers->host);
     g_free(headers->origin);
     g_free(headers->subprotocols);
@@ -181,15 +183,34 @@ clear_headers(Headers *headers)
 
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Headers, clear_headers)
 
+/* An Origin without a value is not the same as none, which libwebsockets' lengths do not tell apart. */
+static gboolean
+copy_origin(struct lws *wsi, char **value /* full */)
+{
+    if (!copy_header(wsi, WSI_TOKEN_ORIGIN, value))
+        return FALSE;
+    char empty[1];
+    if (*value == NULL && lws_hdr_copy_fragment(wsi, empty, sizeof empty, WSI_TOKEN_ORIGIN, 0) == 0)
+        *value = g_strdup("");
+    return TRUE;
+}
+
 static gboolean
 read_headers(struct lws *wsi, Headers *headers)
 {
     headers->args = copy_args(wsi);
     return copy_header(wsi, WSI_TOKEN_GET_URI, &headers->path) && headers->path != NULL &&
            copy_header(wsi, WSI_TOKEN_HTTP_COOKIE, &headers->cookie) && copy_header(wsi, WSI_TOKEN_HOST, &headers->host) &&
-           copy_header(wsi, WSI_TOKEN_ORIGIN, &headers->origin) &&
+           copy_header(wsi, WSI_TOKEN_CONNECTION, &headers->connection) && copy_origin(wsi, &headers->origin) && copy_header(wsi, WSI_TOKEN_HTTP, &headers->http_version) &&
            copy_header(wsi, WSI_TOKEN_PROTOCOL, &headers->subprotocols) &&
            copy_header(wsi, WSI_TOKEN_VERSION, &headers->version) && copy_header(wsi, WSI_TOKEN_KEY, &headers->key);
+}
+
+static gboolean
+has_body(struct lws *wsi)
+{
+    return lws_hdr_total_length(wsi, WSI_TOKEN_HTTP_CONTENT_LENGTH) > 0 ||
+           lws_hdr_total_length(wsi, WSI_TOKEN_HTTP_TRANSFER_ENCODING) > 0;
 }
 
 static char *
@@ -211,13 +232,14 @@ check_request(Tenant *self, struct lws *wsi, GError **error)
         .path = headers.path,
         .args = (const char *const *)headers.args,
         .cookie = headers.cookie,
+        .connection = headers.connection,
+        .http_version = headers.http_version,
         .host = headers.host,
         .origin = headers.origin,
         .subprotocols = headers.subprotocols,
         .version = headers.version,
         .key = headers.key,
-        .has_body = lws_hdr_total_length(wsi, WSI_TOKEN_HTTP_CONTENT_LENGTH) > 0 ||
-                    lws_hdr_total_length(wsi, WSI_TOKEN_HTTP_TRANSFER_ENCODING) > 0,
+        .has_body = has_body(wsi),
         .is_tls = !config->listen_insecure,
     };
     return vcp_request_check(&request, &policy, error);
@@ -281,6 +303,12 @@ on_upgrade(Tenant *self, struct lws *wsi)
 }
 
 static int
+refuse_plain(Tenant *self, struct lws *wsi, VcError code)
+{
+    return refuse(self, wsi, code) > 0 && lws_http_transaction_completed(wsi) == 0 ? 0 : -1;
+}
+
+static int
 on_http(Tenant *self, struct lws *wsi)
 {
     g_autofree char *path = NULL;
@@ -292,7 +320,23 @@ on_http(Tenant *self, struct lws *wsi)
     start_deadline(self);
     if (!copy_header(wsi, WSI_TOKEN_GET_URI, &path) || (path == NULL && !copy_header(wsi, WSI_TOKEN_HEAD_URI, &path)))
         return -1;
-    return vcp_http_serve(wsi, path != NULL ? path : "", vcp_worker_shared(self->worker)->config->web_dir);
+    if (path == NULL)
+        return refuse_plain(self, wsi, VC_ERROR_METHOD);
+    if (has_body(wsi))
+        return refuse_plain(self, wsi, VC_ERROR_BAD_REQUEST);
+    return vcp_http_serve(wsi, path, vcp_worker_shared(self->worker)->config->web_dir);
+}
+
+/* libwebsockets takes what does not begin like HTTP for some raw protocol. */
+static int
+on_no_http(struct lws *wsi)
+{
+    static const char text[] = "HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+    unsigned char buffer[LWS_PRE + sizeof text];
+
+    memcpy(buffer + LWS_PRE, text, sizeof text);
+    lws_write(wsi, buffer + LWS_PRE, sizeof text - 1, LWS_WRITE_RAW);
+    return -1;
 }
 
 /* --- the websocket ---------------------------------------------------------------------------------------------- */
@@ -438,6 +482,8 @@ callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in
         return on_http(self, wsi);
     if (reason == LWS_CALLBACK_HTTP_CONFIRM_UPGRADE)
         return on_upgrade(self, wsi);
+    if (reason == LWS_CALLBACK_RAW_ADOPT || reason == LWS_CALLBACK_RAW_RX)
+        return on_no_http(wsi);
     if (reason == LWS_CALLBACK_HTTP_FILE_COMPLETION)
         return lws_http_transaction_completed(wsi) != 0 ? -1 : 0;
     if (reason == LWS_CALLBACK_ESTABLISHED)

@@ -80,7 +80,7 @@ class Thousands(case.Case):
         console = Console(fakes.server_tls(self.certs.qemu_dir()))
         await console.start()
         self.proxy = self.start_daemon(
-            {"tok": vnc(console.address)}, log_level="warning", max_sessions="0",
+            {"tok": vnc(console.address)}, log_level="message", max_sessions="0",
             max_sessions_per_token="0", max_sessions_per_console="0",
             max_sessions_per_address="0")
         await self.round(console, 4)                # what is set up once
@@ -132,7 +132,7 @@ class Thousands(case.Case):
         asyncio.run(self.refused())
 
     async def refused(self):
-        self.proxy = self.start_daemon(log_level="warning")
+        self.proxy = self.start_daemon(log_level="message")
         context = self.proxy.tls_context()
 
         async def attempt(_):

@@ -19,6 +19,7 @@ class Start(case.Case):
     def file(self, name, text):
         path = os.path.join(self.directory, name)
         pathlib.Path(path).write_bytes(text if isinstance(text, bytes) else text.encode())
+        os.chmod(path, 0o600)               # it may be a token file, and no warning is wanted
         return path
 
     def run_with(self, **flags):
@@ -172,7 +173,8 @@ class Options(Start):
         self.assertIn("stray", done.stderr)
 
     def test_clear_text_needs_a_flag(self):
-        self.fails("--listen-insecure", listen_tls_cert="", listen_tls_key="")
+        """Without a certificate there is no listening at all."""
+        self.fails("--listen-tls-cert", listen_tls_cert="", listen_tls_key="")
 
     def test_clear_text_is_warned_of(self):
         proxy = self.start_daemon(listen_insecure=True, listen_tls_cert=None, listen_tls_key=None)
@@ -180,10 +182,10 @@ class Options(Start):
         self.assertGreaterEqual(proxy.count_lines("(?i)warning"), 1)
 
     def test_minimum_tls(self):
-        for value in ("1.0", "1.1", "VersionTLS10", "VersionTLS11", "VersionSSL30"):
+        for value in ("1.0", "1.1", "VersionTLS10", "VersionTLS11"):
             with self.subTest(value):
                 self.fails("--listen-min-tls", value, "1.2", listen_min_tls=value)
-        for value in ("1.4", "2", "", "tls", "VersionTLS14"):
+        for value in ("1.4", "2", "", "tls", "VersionTLS14", "VersionSSL30"):
             with self.subTest(value):
                 self.fails("--listen-min-tls", listen_min_tls=value)
 
@@ -195,12 +197,12 @@ class Options(Start):
         for value in ("nowhere", "127.0.0.1", "127.0.0.1:", "127.0.0.1:99999", "127.0.0.1:x",
                       "::1:443", "[::1]", "unix:", "unix:" + "x" * 200, "", "127.0.0.1:-1"):
             with self.subTest(value):
-                self.fails("--listen-addr", listen_addr=value)
+                self.fails(f"listen on {value}:", listen_addr=value)
 
     def test_address_in_use(self):
         with socket.create_server(("127.0.0.1", 0)) as taken:
             address = f"127.0.0.1:{taken.getsockname()[1]}"
-            self.fails(address, "--listen-addr", listen_addr=address)
+            self.fails(address, "in use", listen_addr=address)
 
     def test_resolver_mode(self):
         for value in ("fixed", "", "Builtin", "none"):
@@ -222,7 +224,6 @@ class Options(Start):
             for value in ("-1", "x", "", "1x", "99999999999999999999", "1.5.2"):
                 with self.subTest(flag, value=value):
                     self.fails("--" + flag, **{flag.replace("-", "_"): value})
-        self.fails("--workers", workers="0")
 
     def test_log_level(self):
         self.fails("--log-level", "loud", log_level="loud")

@@ -57,13 +57,13 @@ class Case(unittest.TestCase):
     def certs(self):
         return certificates()
 
-    def start_daemon(self, tokens=None, **flags):
+    def start_daemon(self, tokens=None, environment=None, **flags):
         """A daemon for this test; flags as listen_addr="..." (see daemon.command_line).
 
         At the end of the test it must go down with status 0 and within the promised time.
         """
         one = daemon.Daemon(new_directory("daemon"), self.certs, tokens,
-                            {_flag(name): value for name, value in flags.items()})
+                            {_flag(name): value for name, value in flags.items()}, environment)
         self.addCleanup(self._check_end, one)
         return one
 

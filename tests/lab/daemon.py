@@ -89,6 +89,7 @@ class Daemon:
         self.lines = []
         self._changed = threading.Condition()
         self._ended = False
+        self._terminated = False
         # setpriv: a test that is killed must not leave its daemon behind
         self.process = subprocess.Popen(
             ["setpriv", "--pdeathsig", "KILL", program(), *command_line(self.flags)],
@@ -203,13 +204,15 @@ class Daemon:
         self.process.send_signal(signal.SIGHUP)
 
     def terminate(self):
-        self.process.send_signal(signal.SIGTERM)
+        """SIGTERM, once: a second one may well mean that it is to go at once."""
+        if not self._terminated and self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        self._terminated = True
 
     def stop(self):
         """SIGTERM; the exit status, and in self.stop_seconds how long it took."""
         begin = time.monotonic()
-        if self.process.poll() is None:
-            self.terminate()
+        self.terminate()
         try:
             self.process.wait(STOP_TIMEOUT + GRACE)
         except subprocess.TimeoutExpired:

@@ -119,7 +119,7 @@ class FrameParser:
 def parse_close(payload):
     if len(payload) < 2:
         return Close(1005, "")
-    return Close(int.from_bytes(payload[:2], "big"), payload[2:].decode("utf-8"))
+    return Close(int.from_bytes(payload[:2], "big"), payload[2:].decode("utf-8", "replace"))
 
 
 class WebSocket:

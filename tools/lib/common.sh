@@ -60,7 +60,7 @@ install_packages() {
     fi
     export DEBIAN_FRONTEND=noninteractive
     step "Fetching the list of packages" apt-get -q update
-    step "Installing ${#missing[@]} packages, this may take minutes (${missing[*]})" \
+    step "Installing packages, this may take minutes (${missing[*]})" \
         apt-get -q -y --no-install-recommends install "${missing[@]}"
 }
 

@@ -3,6 +3,7 @@
 
     demo.py PROGRAM LISTEN-ADDRESS PORT       PORT "": 6443, or a free one if that is taken
 """
+import errno
 import ipaddress
 import json
 import os
@@ -193,8 +194,8 @@ def choose_port(address, wanted):
             probe.bind((address, int(wanted or USUAL_PORT)))
             return int(wanted or USUAL_PORT)
         except OSError as error:
-            if wanted:
-                raise Failed(f"cannot listen on {address} port {wanted}: {error.strerror}") from None
+            if wanted or error.errno != errno.EADDRINUSE:
+                raise Failed(f"cannot listen on {address} port {wanted or USUAL_PORT}: {error.strerror}") from None
     print(f"Port {USUAL_PORT} is taken; using a free one.")
     return 0
 
