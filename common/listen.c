@@ -123,10 +123,10 @@ vc_listen(const char *address, GError **error)
 
     gsize length = (gsize)(colon - address);
     g_autofree char *host = g_strndup(address, length);
-    if (host[0] == '[' && length > 1 && host[length - 1] == ']') {
+    if (host[0] == '[' && length > 2 && host[length - 1] == ']') {
         host[length - 1] = '\0';
         memmove(host, host + 1, length - 1);
-    } else if (strchr(host, ':') != NULL) {
+    } else if (strpbrk(host, ":[]") != NULL) {
         set_error(error, address, "an IPv6 address needs brackets");
         return -1;
     }

@@ -2,6 +2,8 @@
  * GOption driven by our table. */
 #include "common/options.h"
 
+#include <string.h>
+
 #include "common/error.h"
 
 typedef struct {
@@ -135,6 +137,30 @@ make_entries(const VcOption *table, GPtrArray *texts)
 }
 
 static gboolean
+gives_value(const char *argument, const VcOption *option)
+{
+    gsize length = strlen(option->name);
+
+    return g_str_has_prefix(argument, "--") && strncmp(argument + 2, option->name, length) == 0 &&
+           argument[2 + length] == '=';
+}
+
+/* GOption would take --flag=no for --flag. */
+static gboolean
+check_flags(const VcOption *table, char **arguments, GError **error)
+{
+    for (const VcOption *option = table; option->name != NULL; option++) {
+        for (char **argument = arguments; option->kind == VC_OPTION_BOOLEAN && *argument != NULL; argument++) {
+            if (gives_value(*argument, option)) {
+                g_set_error(error, VC_ERROR, VC_ERROR_CONFIG, "--%s takes no value", option->name);
+                return FALSE;
+            }
+        }
+    }
+    return TRUE;
+}
+
+static gboolean
 parse_arguments(GOptionContext *context, int argc, char **argv, GError **error)
 {
     g_autoptr(GError) why = NULL;
@@ -166,6 +192,8 @@ vc_options_parse(const VcOption *table, gpointer config, int argc, char **argv, 
     Parse parse = {.table = table, .config = config, .given = given};
 
     set_defaults(table, config);
+    if (!check_flags(table, argv, error))
+        return FALSE;
     g_autoptr(GOptionContext) context = g_option_context_new(NULL);
     GOptionGroup *group = g_option_group_new("main", "", "", &parse, NULL);
     g_option_group_add_entries(group, entries);

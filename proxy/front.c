@@ -102,8 +102,19 @@ add_tls(struct lws_context_creation_info *info, const VcpConfig *config)
     }
 }
 
-struct lws_context *
-vcp_front_new(const VcpConfig *config, uv_loop_t *loop, gpointer user, struct lws_vhost **vhost, GError **error)
+static void
+make_vhost(VcpFront *self, struct lws_context_creation_info *info, const VcpConfig *config)
+{
+    if (!config->listen_insecure) {
+        self->unused = SSL_CTX_new(TLS_client_method());
+        info->provided_client_ssl_ctx = self->unused;
+        add_tls(info, config);
+    }
+    self->vhost = lws_create_vhost(self->context, info);
+}
+
+gboolean
+vcp_front_init(VcpFront *self, const VcpConfig *config, uv_loop_t *loop, gpointer user, GError **error)
 {
     static const struct lws_protocols end = {0};
     /* No time-outs of libwebsockets' own: liveness is the session's matter, and its list of time-outs is searched from
@@ -114,8 +125,7 @@ vcp_front_new(const VcpConfig *config, uv_loop_t *loop, gpointer user, struct lw
     struct lws_context_creation_info info = {
         .port = CONTEXT_PORT_NO_LISTEN_SERVER,
         .pprotocols = protocols,
-        .options = LWS_SERVER_OPTION_EXPLICIT_VHOSTS | LWS_SERVER_OPTION_LIBUV |
-                   LWS_SERVER_OPTION_VALIDATE_UTF8,
+        .options = LWS_SERVER_OPTION_EXPLICIT_VHOSTS | LWS_SERVER_OPTION_LIBUV | LWS_SERVER_OPTION_VALIDATE_UTF8,
         .foreign_loops = loops,
         .user = user,
         .pt_serv_buf_size = 65536,
@@ -132,17 +142,29 @@ vcp_front_new(const VcpConfig *config, uv_loop_t *loop, gpointer user, struct lw
 
     if (!config->listen_insecure)
         info.options |= LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT;
-    struct lws_context *context = lws_create_context(&info);
-    if (context != NULL) {
-        if (!config->listen_insecure)
-            add_tls(&info, config);
-        *vhost = lws_create_vhost(context, &info);
-    }
-    if (context != NULL && *vhost != NULL)
-        return context;
-    if (context != NULL)
-        lws_context_destroy(context);
+    self->context = lws_create_context(&info);
+    if (self->context != NULL)
+        make_vhost(self, &info, config);
+    if (self->vhost != NULL)
+        return TRUE;
     g_set_error_literal(error, VC_ERROR, VC_ERROR_CONFIG,
                         "libwebsockets cannot be set up (is its libuv event plug-in installed?)");
-    return NULL;
+    return FALSE;
+}
+
+void
+vcp_front_close(VcpFront *self)
+{
+    if (self->context != NULL)
+        lws_context_destroy(self->context);
+}
+
+void
+vcp_front_clear(VcpFront *self)
+{
+    /* The first call closed its handles and the loop has seen them off; this one frees the rest. */
+    if (self->context != NULL)
+        lws_context_destroy(self->context);
+    SSL_CTX_free(self->unused);
+    *self = (VcpFront){0};
 }

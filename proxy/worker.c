@@ -25,8 +25,7 @@ struct VcpWorker {
     const VcpShared *shared;
     GThread *thread; /* nullable: not started */
     uv_loop_t loop;
-    struct lws_context *context;
-    struct lws_vhost *vhost;
+    VcpFront front;
     VcPool *pool;
     VcpResolver *resolver;
     GQueue half_open; /* of the links of tenants, oldest first */
@@ -69,7 +68,7 @@ vcp_worker_resolver(VcpWorker *self)
 struct lws_vhost *
 vcp_worker_vhost(VcpWorker *self)
 {
-    return self->vhost;
+    return self->front.vhost;
 }
 
 gboolean
@@ -90,7 +89,7 @@ static void
 close_everything(VcpWorker *self)
 {
     self->is_closed = TRUE;
-    lws_context_destroy(self->context);
+    vcp_front_close(&self->front);
     self->resolver->ops->free(self->resolver);
     uv_close((uv_handle_t *)&self->wake, NULL);
     g_clear_pointer(&self->stop_timer, vcp_timer_free);
@@ -247,8 +246,7 @@ vcp_worker_new(const VcpShared *shared, GError **error)
     self->wake.data = self;
     self->resolver = shared->tokens != NULL ? vcp_resolver_file_new(shared->tokens)
                                             : vcp_resolver_https_new(&self->loop, shared->config);
-    self->context = vcp_front_new(shared->config, &self->loop, self, &self->vhost, error);
-    return self->context != NULL ? g_steal_pointer(&self) : NULL;
+    return vcp_front_init(&self->front, shared->config, &self->loop, self, error) ? g_steal_pointer(&self) : NULL;
 }
 
 void
@@ -268,8 +266,7 @@ vcp_worker_free(VcpWorker *self)
         close_everything(self);
         uv_run(&self->loop, UV_RUN_DEFAULT);
     }
-    /* The first call has closed its handles; the loop has seen them off; the second frees the rest. */
-    lws_context_destroy(self->context);
+    vcp_front_clear(&self->front);
     int failure = uv_loop_close(&self->loop);
     g_assert(failure == 0);
     vc_pool_free(self->pool);

@@ -36,9 +36,9 @@ test_order(Fixture *self, gconstpointer data G_GNUC_UNUSED)
 static void
 test_peek(Fixture *self, gconstpointer data G_GNUC_UNUSED)
 {
-    guint8 u8;
-    guint16 u16;
-    guint32 u32;
+    guint8 u8 = 0;
+    guint16 u16 = 0;
+    guint32 u32 = 0;
 
     vc_buffer_append(&self->buffer, "?\x01\x80\x02\xfe\xdc\xba\x98", 8);
     vc_buffer_consume(&self->buffer, 1);
@@ -57,7 +57,7 @@ static void
 test_extremes(Fixture *self, gconstpointer data G_GNUC_UNUSED)
 {
     static const guint32 numbers[] = {0, 1, 0x7fffffff, 0x80000000, 0xffffffff};
-    guint32 number;
+    guint32 number = 0;
 
     for (gsize i = 0; i < G_N_ELEMENTS(numbers); i++)
         g_assert_true(vc_put_u32be(&self->buffer, numbers[i]));
