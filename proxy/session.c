@@ -142,6 +142,7 @@ fail(VcpSession *self, GError *reason /* full */)
         return;
     }
     self->reason = reason;
+    self->pump_again = TRUE;
     if (self->state == HANDSHAKE && self->handshake != NULL) {
         self->state = REFUSING;
         self->deadline_ms = MIN(self->deadline_ms, now_ms(self) + REFUSE_TIMEOUT_MS);
