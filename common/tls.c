@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <gnutls/x509.h>
 #include <unistd.h>
 
 #include "common/error.h"
@@ -22,9 +23,15 @@ gboolean
 vc_tls_check_file(const char *path, const char *flag, GError **error)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
+    char byte;
 
-    if (fd < 0)
-        return wrong(error, path, g_strerror(errno), flag, "");
+    /* A directory can be opened, and fails only here. */
+    if (fd < 0 || read(fd, &byte, 1) < 0) {
+        wrong(error, path, g_strerror(errno), flag, "");
+        if (fd >= 0)
+            close(fd);
+        return FALSE;
+    }
     close(fd);
     return TRUE;
 }
@@ -40,10 +47,47 @@ check_files(const char *cert, const char *key, const char *ca, const char *prefi
            vc_tls_check_file(ca, ca_flag, error);
 }
 
+/* Certificate and key are parsed on their own first, so that one is not blamed for the other; and gnutls leaks memory where
+ * it meets a broken certificate while loading both. */
+static gboolean
+check_certificate(const char *path, const char *prefix, GError **error)
+{
+    gnutls_datum_t text = {0};
+    gnutls_x509_crt_t *chain = NULL;
+    unsigned size = 0;
+    int n = gnutls_load_file(path, &text);
+
+    if (n >= 0)
+        n = gnutls_x509_crt_list_import2(&chain, &size, &text, GNUTLS_X509_FMT_PEM, 0);
+    for (unsigned i = 0; i < size; i++)
+        gnutls_x509_crt_deinit(chain[i]);
+    gnutls_free(chain);
+    gnutls_free(text.data);
+    return n >= 0 || wrong(error, path, gnutls_strerror(n), prefix, "-cert");
+}
+
+static gboolean
+check_key(const char *path, const char *prefix, GError **error)
+{
+    gnutls_datum_t text = {0};
+    gnutls_x509_privkey_t key;
+    int n = gnutls_load_file(path, &text);
+
+    if (n < 0)
+        return wrong(error, path, gnutls_strerror(n), prefix, "-key");
+    gnutls_x509_privkey_init(&key);
+    n = gnutls_x509_privkey_import2(key, &text, GNUTLS_X509_FMT_PEM, NULL, 0);
+    gnutls_x509_privkey_deinit(key);
+    gnutls_memset(text.data, 0, text.size);
+    gnutls_free(text.data);
+    return n >= 0 || wrong(error, path, "is not a private key in PEM, or has a password", prefix, "-key");
+}
+
 static gboolean
 load(VcTlsCredentials *self, const char *cert, const char *key, const char *ca, const char *prefix, GError **error)
 {
-    if (!check_files(cert, key, ca, prefix, error))
+    if (!check_files(cert, key, ca, prefix, error) || !check_certificate(cert, prefix, error) ||
+        !check_key(key, prefix, error))
         return FALSE;
 
     int n = gnutls_certificate_set_x509_trust_file(self->certificate, ca, GNUTLS_X509_FMT_PEM);
@@ -53,11 +97,7 @@ load(VcTlsCredentials *self, const char *cert, const char *key, const char *ca, 
     n = gnutls_certificate_set_x509_key_file(self->certificate, cert, key, GNUTLS_X509_FMT_PEM);
     if (n == GNUTLS_E_CERTIFICATE_KEY_MISMATCH)
         return wrong(error, key, "is not the key of the certificate", prefix, "-key");
-    if (n < 0) {
-        g_autofree char *both = g_strdup_printf("%s with key %s", cert, key);
-        return wrong(error, both, gnutls_strerror(n), prefix, "-cert");
-    }
-    return TRUE;
+    return n >= 0 || wrong(error, cert, gnutls_strerror(n), prefix, "-cert");
 }
 
 VcTlsCredentials *

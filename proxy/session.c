@@ -435,10 +435,11 @@ static void
 arm(VcpSession *self)
 {
     VcpEndpoint *tenant = self->ends[VCP_TENANT], *compute = self->ends[VCP_COMPUTE];
-    gboolean stalled = vc_buffer_length(&tenant->out) > 0;
+    gboolean has_output = vc_buffer_length(&tenant->out) > 0;
+    gboolean stalled = has_output || tenant->unsent;
 
     self->tenant_paused = vc_buffer_room(&tenant->in) < TENANT_RESERVE;
-    tenant->ops->want(tenant, !self->tenant_paused, stalled);
+    tenant->ops->want(tenant, !self->tenant_paused, has_output);
     if (compute != NULL)
         compute->ops->want(compute, vc_buffer_room(&compute->in) > 0, vc_buffer_length(&compute->out) > 0);
 

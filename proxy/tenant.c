@@ -68,6 +68,14 @@ start_deadline(Tenant *self)
                     vcp_worker_shared(self->worker)->config->handshake_timeout_s * G_GUINT64_CONSTANT(1000));
 }
 
+/* On libuv libwebsockets looks at its time-outs, and at bytes that it held back, only after an event on a socket of its own.
+ * What is asked of it from a timer or from the other end of the session needs such an event. */
+static void
+nudge(Tenant *self)
+{
+    lws_cancel_service(lws_get_context(self->wsi));
+}
+
 /* --- what the session asks for ---------------------------------------------------------------------------------- */
 
 static void
@@ -78,6 +86,8 @@ want(VcpEndpoint *end, gboolean read, gboolean write)
     if (read != self->reads) {
         self->reads = read;
         lws_rx_flow_control(self->wsi, read);
+        if (read)
+            nudge(self);
     }
     if (write)
         lws_callback_on_writable(self->wsi);
@@ -118,7 +128,10 @@ vcp_tenant_close(VcpEndpoint *end, guint16 code, const char *reason)
 void
 vcp_tenant_kill(VcpEndpoint *end)
 {
-    lws_set_timeout(((Tenant *)end)->wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_ASYNC);
+    Tenant *self = (Tenant *)end;
+
+    lws_set_timeout(self->wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_ASYNC);
+    nudge(self);
 }
 
 /* --- the request ------------------------------------------------------------------------------------------------ */
@@ -403,13 +416,14 @@ on_peer_close(Tenant *self)
 static int
 write_ping(Tenant *self, struct lws *wsi)
 {
-    unsigned char buffer[LWS_PRE + 1];
+    /* Not empty: libwebsockets keeps empty answers to itself. */
+    unsigned char buffer[LWS_PRE + 1] = {0};
 
     self->ping_due = FALSE;
     /* One write a callback: if there is more, it waits for the next. */
     if (vc_buffer_length(&self->end.out) > 0 || self->close_code != 0)
         lws_callback_on_writable(wsi);
-    return lws_write(wsi, buffer + LWS_PRE, 0, LWS_WRITE_PING) < 0 ? -1 : 0;
+    return lws_write(wsi, buffer + LWS_PRE, 1, LWS_WRITE_PING) < 0 ? -1 : 0;
 }
 
 static int
@@ -417,15 +431,23 @@ on_writable(Tenant *self, struct lws *wsi)
 {
     gsize length = vc_buffer_length(&self->end.out);
 
+    /* Called only once all that was written before has gone. */
+    self->end.unsent = FALSE;
     if (self->ping_due)
         return write_ping(self, wsi);
-    if (length == 0)
-        return self->close_code != 0 ? write_close(self, wsi) : 0;
+    if (length == 0 && self->close_code != 0)
+        return write_close(self, wsi);
+    if (length == 0) {
+        if (self->end.session != NULL)
+            vcp_session_pump(self->end.session);
+        return 0;
+    }
 
     if (lws_write(wsi, vc_buffer_data(&self->end.out), length, LWS_WRITE_BINARY) < (int)length)
         return -1;
     vc_buffer_consume(&self->end.out, length);
     self->end.bytes_out += length;
+    self->end.unsent = lws_partial_buffered(wsi) != 0;
     if (self->close_code != 0)
         lws_callback_on_writable(wsi);
     if (self->end.session != NULL)

@@ -79,10 +79,10 @@ def exchange(sock, request):
         sock.sendall(request)
     except OSError:
         pass                        # refused before it was all sent: the answer may still be there
-    return read_response(sock)
+    return read_response(sock, has_body=not request.startswith(b"HEAD "))
 
 
-def read_response(sock):
+def read_response(sock, has_body=True):
     head, rest = _read_head(sock)
     if head is None:
         return Response(None, {}, b"", rest)
@@ -93,7 +93,7 @@ def read_response(sock):
         name, value = line.split(":", 1)
         name, value = name.strip().lower(), value.strip()
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
-    if status == 101:
+    if status == 101 or not has_body:
         return Response(status, headers, b"", rest)
     body, rest = _read_body(sock, headers, rest)
     return Response(status, headers, body, rest)

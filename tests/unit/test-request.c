@@ -16,6 +16,8 @@
     SIXTEEN SIXTEEN SIXTEEN SIXTEEN SIXTEEN SIXTEEN SIXTEEN SIXTEEN SIXTEEN SIXTEEN SIXTEEN    \
         SIXTEEN SIXTEEN SIXTEEN SIXTEEN SIXTEEN
 
+#define HUNDRED SIXTEEN SIXTEEN SIXTEEN SIXTEEN SIXTEEN SIXTEEN "0123"
+
 /* A field left out has the value of a good request; ABSENT takes the header away. */
 #define ABSENT "\x01"
 
@@ -26,7 +28,9 @@ typedef struct {
     const char *name;
     const char *path;
     const char *args[4];
+    const char *connection;
     const char *cookie;
+    const char *http_version;
     const char *host;
     const char *origin;
     const char *subprotocols;
@@ -199,7 +203,20 @@ static const Row rows[] = {
     {"subprotocol/capitals", QUERY("token=a"), .subprotocols = "Binary", BAD},
     {"subprotocol/empty", QUERY("token=a"), .subprotocols = "", BAD},
 
+    {"subprotocol/longest", QUERY("token=a"), .subprotocols = HUNDRED "0123456789abcdefgh,binary", .token = "a"},
+    {"subprotocol/too-long", QUERY("token=a"), .subprotocols = HUNDRED "0123456789abcdefghi, binary", BAD},
+
     /* The upgrade itself */
+    {"upgrade/connection-list", QUERY("token=a"), .connection = "keep-alive, Upgrade", .token = "a"},
+    {"upgrade/connection-capitals", QUERY("token=a"), .connection = "UPGRADE", .token = "a"},
+    {"upgrade/no-connection", QUERY("token=a"), .connection = ABSENT, BAD},
+    {"upgrade/other-connection", QUERY("token=a"), .connection = "keep-alive", BAD},
+    {"upgrade/connection-part", QUERY("token=a"), .connection = "upgrade-insecure-requests", BAD},
+    {"upgrade/connection-too-long", QUERY("token=a"), .connection = "upgrade, " HUNDRED "0123456789abcdefgh", BAD},
+    {"upgrade/http-1.0", QUERY("token=a"), .http_version = "HTTP/1.0", BAD},
+    {"upgrade/http-2", QUERY("token=a"), .http_version = "HTTP/2", BAD},
+    {"upgrade/no-http-version", QUERY("token=a"), .http_version = ABSENT, BAD},
+    {"upgrade/no-host", WITH_ORIGIN = ABSENT, .host = ABSENT, BAD},
     {"upgrade/no-version", QUERY("token=a"), .version = ABSENT, BAD},
     {"upgrade/old-version", QUERY("token=a"), .version = "8", BAD},
     {"upgrade/longer-version", QUERY("token=a"), .version = "130", BAD},
@@ -228,7 +245,9 @@ check(const Row *row, GError **error)
     const VcpRequest request = {
         .path = value(row->path, "/websockify"),
         .args = row->args,
+        .connection = value(row->connection, "Upgrade"),
         .cookie = row->cookie,
+        .http_version = value(row->http_version, "HTTP/1.1"),
         .host = value(row->host, "proxy.example"),
         .origin = value(row->origin, OWN),
         .subprotocols = value(row->subprotocols, "binary"),
@@ -253,6 +272,7 @@ test_row(gconstpointer data)
     g_autoptr(GError) error = NULL;
     char *token = check(row, &error);
 
+    g_test_message("%s", error != NULL ? error->message : "let in");
     g_assert_cmpstr(token, ==, row->token);
     if (row->refused) {
         g_assert_error(error, VC_ERROR, (int)row->code);

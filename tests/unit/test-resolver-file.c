@@ -20,8 +20,8 @@ typedef struct {
 static void
 write_file(const Fixture *self, const char *text)
 {
-    g_assert_true(
-        g_file_set_contents_full(self->path, text, -1, G_FILE_SET_CONTENTS_NONE, 0600, NULL));
+    g_assert_true(g_file_set_contents_full(self->path, text, -1, G_FILE_SET_CONTENTS_CONSISTENT,
+                                           0600, NULL));
 }
 
 static void

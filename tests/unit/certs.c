@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ * A CA and what it signs, by gnutls. */
+#include "certs.h"
+
+#include <arpa/inet.h>
+#include <glib/gstdio.h>
+#include <gnutls/gnutls.h>
+#include <gnutls/x509.h>
+#include <string.h>
+
+#define DAY_S (24 * 60 * 60)
+
+typedef struct {
+    const char *name;
+    const char *common_name;
+    const char *dns;      /* nullable */
+    const char *ip[2];    /* nullable */
+    const char *purpose;  /* nullable */
+    gboolean is_stranger; /* signed by a CA that nobody trusts */
+    int from_days, to_days;
+} Row;
+
+#define SERVER GNUTLS_KP_TLS_WWW_SERVER
+#define CLIENT GNUTLS_KP_TLS_WWW_CLIENT
+
+static const Row rows[] = {
+    {"hypervisor",
+     "hypervisor",
+     "hypervisor.example",
+     {"127.0.0.1", "::1"},
+     SERVER,
+     FALSE,
+     -1,
+     1},
+    {"any-purpose", "any", "hypervisor.example", {NULL}, NULL, FALSE, -1, 1},
+    {"other", "other", "other.example", {"127.0.0.2"}, SERVER, FALSE, -1, 1},
+    {"wildcard", "wildcard", "*.wild.example", {NULL}, SERVER, FALSE, -1, 1},
+    {"cn-only", "hypervisor.example", NULL, {NULL}, SERVER, FALSE, -1, 1},
+    {"cn-besides", "hypervisor.example", "other.example", {NULL}, SERVER, FALSE, -1, 1},
+    {"ip-as-name", "127.0.0.1", "127.0.0.1", {NULL}, SERVER, FALSE, -1, 1},
+    {"expired", "expired", "hypervisor.example", {NULL}, SERVER, FALSE, -2, -1},
+    {"future", "future", "hypervisor.example", {NULL}, SERVER, FALSE, 1, 2},
+    {"wrong-purpose", "purpose", "hypervisor.example", {NULL}, CLIENT, FALSE, -1, 1},
+    {"stranger", "stranger", "hypervisor.example", {NULL}, SERVER, TRUE, -1, 1},
+    {"client", "client", NULL, {NULL}, CLIENT, FALSE, -1, 1},
+    {"strange-client", "client", NULL, {NULL}, CLIENT, TRUE, -1, 1},
+};
+
+typedef struct {
+    gnutls_x509_privkey_t key;
+    gnutls_x509_crt_t cert;
+} Pair;
+
+static Pair
+start_pair(const char *common_name, int from_days, int to_days)
+{
+    static guint8 serial = 1;
+    gint64 now_s = g_get_real_time() / G_USEC_PER_SEC;
+    Pair pair;
+
+    gnutls_x509_privkey_init(&pair.key);
+    gnutls_x509_crt_init(&pair.cert);
+    int failure = gnutls_x509_privkey_generate(
+        pair.key, GNUTLS_PK_ECDSA, GNUTLS_CURVE_TO_BITS(GNUTLS_ECC_CURVE_SECP256R1), 0);
+    g_assert_cmpint(failure, ==, 0);
+    gnutls_x509_crt_set_version(pair.cert, 3);
+    gnutls_x509_crt_set_serial(pair.cert, &serial, 1);
+    serial++;
+    gnutls_x509_crt_set_activation_time(pair.cert, (time_t)(now_s + from_days * DAY_S));
+    gnutls_x509_crt_set_expiration_time(pair.cert, (time_t)(now_s + to_days * DAY_S));
+    gnutls_x509_crt_set_dn_by_oid(pair.cert, GNUTLS_OID_X520_COMMON_NAME, 0, common_name,
+                                  (unsigned)strlen(common_name));
+    gnutls_x509_crt_set_key(pair.cert, pair.key);
+    return pair;
+}
+
+static void
+clear_pair(Pair *pair)
+{
+    gnutls_x509_privkey_deinit(pair->key);
+    gnutls_x509_crt_deinit(pair->cert);
+}
+
+static void
+sign(const Pair *pair, const Pair *issuer)
+{
+    int failure =
+        gnutls_x509_crt_sign2(pair->cert, issuer->cert, issuer->key, GNUTLS_DIG_SHA256, 0);
+
+    g_assert_cmpint(failure, ==, 0);
+}
+
+static Pair
+make_ca(const char *common_name)
+{
+    Pair ca = start_pair(common_name, -3, 3);
+
+    gnutls_x509_crt_set_basic_constraints(ca.cert, 1, -1);
+    gnutls_x509_crt_set_key_usage(ca.cert, GNUTLS_KEY_KEY_CERT_SIGN);
+    sign(&ca, &ca);
+    return ca;
+}
+
+static void
+add_ip(gnutls_x509_crt_t cert, const char *text)
+{
+    guint8 address[16];
+    int family = strchr(text, ':') != NULL ? AF_INET6 : AF_INET;
+
+    g_assert_cmpint(inet_pton(family, text, address), ==, 1);
+    gnutls_x509_crt_set_subject_alt_name(cert, GNUTLS_SAN_IPADDRESS, address,
+                                         family == AF_INET6 ? 16 : 4, GNUTLS_FSAN_APPEND);
+}
+
+static Pair
+make_leaf(const Row *row, const Pair *issuer)
+{
+    Pair leaf = start_pair(row->common_name, row->from_days, row->to_days);
+
+    gnutls_x509_crt_set_basic_constraints(leaf.cert, 0, -1);
+    gnutls_x509_crt_set_key_usage(leaf.cert, GNUTLS_KEY_DIGITAL_SIGNATURE);
+    if (row->purpose != NULL)
+        gnutls_x509_crt_set_key_purpose_oid(leaf.cert, row->purpose, 0);
+    if (row->dns != NULL)
+        gnutls_x509_crt_set_subject_alt_name(leaf.cert, GNUTLS_SAN_DNSNAME, row->dns,
+                                             (unsigned)strlen(row->dns), GNUTLS_FSAN_APPEND);
+    for (gsize i = 0; i < G_N_ELEMENTS(row->ip) && row->ip[i] != NULL; i++)
+        add_ip(leaf.cert, row->ip[i]);
+    sign(&leaf, issuer);
+    return leaf;
+}
+
+static void
+write_file(const char *directory, const char *file, gnutls_datum_t *pem)
+{
+    g_autofree char *path = certs_path(directory, file);
+
+    g_assert_true(g_file_set_contents(path, (const char *)pem->data, pem->size, NULL));
+    gnutls_free(pem->data);
+}
+
+static void
+write_cert(const char *directory, const char *file, const Pair *pair)
+{
+    gnutls_datum_t pem;
+
+    g_assert_cmpint(gnutls_x509_crt_export2(pair->cert, GNUTLS_X509_FMT_PEM, &pem), ==, 0);
+    write_file(directory, file, &pem);
+}
+
+static void
+write_key(const char *directory, const char *file, const Pair *pair)
+{
+    gnutls_datum_t pem;
+
+    g_assert_cmpint(gnutls_x509_privkey_export2(pair->key, GNUTLS_X509_FMT_PEM, &pem), ==, 0);
+    write_file(directory, file, &pem);
+}
+
+static void
+write_leaf(const char *directory, const Row *row, const Pair *issuer)
+{
+    g_autofree char *cert = g_strconcat(row->name, "-cert.pem", NULL);
+    g_autofree char *key = g_strconcat(row->name, "-key.pem", NULL);
+    Pair leaf = make_leaf(row, issuer);
+
+    write_cert(directory, cert, &leaf);
+    write_key(directory, key, &leaf);
+    clear_pair(&leaf);
+}
+
+char *
+certs_make(void)
+{
+    char *directory = g_dir_make_tmp("certs-XXXXXX", NULL);
+    Pair ca = make_ca("CA");
+    Pair other_ca = make_ca("other CA");
+
+    g_assert_nonnull(directory);
+    write_cert(directory, "ca.pem", &ca);
+    for (gsize i = 0; i < G_N_ELEMENTS(rows); i++)
+        write_leaf(directory, &rows[i], rows[i].is_stranger ? &other_ca : &ca);
+    clear_pair(&ca);
+    clear_pair(&other_ca);
+    return directory;
+}
+
+void
+certs_remove(char *directory)
+{
+    g_autoptr(GDir) dir = g_dir_open(directory, 0, NULL);
+
+    for (const char *name = g_dir_read_name(dir); name != NULL; name = g_dir_read_name(dir)) {
+        g_autofree char *path = certs_path(directory, name);
+        g_assert_cmpint(g_remove(path), ==, 0);
+    }
+    g_assert_cmpint(g_rmdir(directory), ==, 0);
+    g_free(directory);
+}
+
+char *
+certs_path(const char *directory, const char *file)
+{
+    return g_build_filename(directory, file, NULL);
+}
+
+char *
+certs_cert(const char *directory, const char *name)
+{
+    return g_strdup_printf("%s/%s-cert.pem", directory, name);
+}
+
+char *
+certs_key(const char *directory, const char *name)
+{
+    return g_strdup_printf("%s/%s-key.pem", directory, name);
+}
