@@ -8,6 +8,9 @@
 #include "common/error.h"
 #include "common/token.h"
 
+/* 9999-12-31T23:59:59Z: the last second that RFC 3339 can write down. */
+#define LAST_S G_GINT64_CONSTANT(253402300799)
+
 static const char *const type_names[] = {
     [VC_CONSOLE_VNC] = "vnc",
     [VC_CONSOLE_SPICE] = "spice",
@@ -100,7 +103,7 @@ read_expires(const json_t *json, gint64 *expires_s, GError **error)
     g_autoptr(GDateTime) time = g_date_time_new_from_iso8601(text, NULL);
     if (time == NULL)
         return wrong(error, "expires", "must be a time as in RFC 3339, such as 2030-01-31T12:00:00Z");
-    *expires_s = MAX(g_date_time_to_unix(time), 1);
+    *expires_s = CLAMP(g_date_time_to_unix(time), 1, LAST_S);
     return TRUE;
 }
 

@@ -63,16 +63,22 @@ check_http(const VcpRequest *request, GError **error)
 }
 
 static gboolean
-check_upgrade(const VcpRequest *request, GError **error)
+is_key(const char *key)
 {
     gsize length = 0;
 
+    if (key == NULL || strlen(key) != 24)
+        return FALSE;
+    g_autofree guchar *nonce = g_base64_decode(key, &length);
+    return nonce != NULL && length == 16;
+}
+
+static gboolean
+check_upgrade(const VcpRequest *request, GError **error)
+{
     if (request->version == NULL || strcmp(request->version, "13") != 0)
         return wrong(error, VC_ERROR_BAD_REQUEST, "the websocket version must be 13");
-    if (request->key != NULL) {
-        g_autofree guchar *nonce = g_base64_decode(request->key, &length);
-    }
-    if (length != 16 || strlen(request->key) != 24)
+    if (!is_key(request->key))
         return wrong(error, VC_ERROR_BAD_REQUEST, "the websocket key is not 16 bytes in base64");
     return TRUE;
 }

@@ -46,8 +46,10 @@ vcp_tls_client_new(VcTlsCredentials *credentials, const char *name, int fd)
     self->verify[0] = (gnutls_typed_vdata_st){GNUTLS_DT_DNS_HOSTNAME, (guchar *)self->name, 0};
     self->verify[1] = (gnutls_typed_vdata_st){GNUTLS_DT_KEY_PURPOSE_OID, (guchar *)GNUTLS_KP_TLS_WWW_SERVER, 0};
 
-    /* Neither QEMU nor spice-server resumes sessions in a way that would be worth keeping their tickets. */
-    gnutls_init(&self->session, GNUTLS_CLIENT | GNUTLS_NONBLOCK | GNUTLS_NO_SIGNAL | GNUTLS_NO_TICKETS);
+    /* Neither QEMU nor spice-server resumes sessions in a way that would be worth keeping their tickets. A certificate
+     * that the server would not accept is shown all the same: its alert then says what is wrong, even in TLS 1.2. */
+    gnutls_init(&self->session, GNUTLS_CLIENT | GNUTLS_NONBLOCK | GNUTLS_NO_SIGNAL | GNUTLS_NO_TICKETS |
+                                     GNUTLS_FORCE_CLIENT_CERT);
     gnutls_priority_set(self->session, credentials->priority);
     gnutls_credentials_set(self->session, GNUTLS_CRD_CERTIFICATE, credentials->certificate);
     gnutls_session_set_verify_cert2(self->session, self->verify, G_N_ELEMENTS(self->verify), 0);

@@ -2,6 +2,7 @@
  * The worker's thread: its loop, what it owns, its start and its end. */
 #include "proxy/worker.h"
 
+#include <malloc.h>
 #include <unistd.h>
 
 #include "common/error.h"
@@ -15,6 +16,9 @@
 
 /* Until when sessions may say good-bye at the end of the daemon. */
 #define STOP_TIMEOUT_MS 3500
+
+/* Below so many connections there is no memory worth asking back. */
+#define TRIM_FLOOR 64
 
 typedef struct {
     int fd;
@@ -38,7 +42,8 @@ struct VcpWorker {
     GArray *accepted;
     gboolean stop_asked;
 
-    int load; /* atomic */
+    guint peak; /* of load, since memory was last given back */
+    int load;   /* atomic */
 };
 
 const VcpShared *
@@ -132,10 +137,24 @@ vcp_worker_remove_session(VcpWorker *self, GList *link)
     g_queue_unlink(&self->sessions, link);
 }
 
+/* The allocator keeps what a crowd has left behind, scattered as it is, until it is asked for it. */
+static void
+give_back_memory(VcpWorker *self)
+{
+    guint load = vcp_worker_load(self);
+
+    self->peak = MAX(self->peak, load + 1);
+    if (self->peak > TRIM_FLOOR && load < self->peak / 2) {
+        malloc_trim(0);
+        self->peak = load;
+    }
+}
+
 void
 vcp_worker_released(VcpWorker *self)
 {
     g_atomic_int_dec_and_test(&self->load);
+    give_back_memory(self);
     /* From the loop's next turn: libwebsockets is in the middle of letting the connection go. */
     if (self->is_stopping && !self->is_closed)
         uv_async_send(&self->wake);

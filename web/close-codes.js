@@ -6,6 +6,7 @@ const CODES = new Map([
     [1000, { again: true, text: 'The console ended the session. The guest was switched off, or closed its console.' }],
     [1001, { again: true, text: 'The console proxy is being shut down or restarted.' }],
     [1002, { again: true, text: 'The console proxy received something that does not belong to the console\u2019s protocol, and stopped.' }],
+    [1005, { again: true, text: 'The viewer on this page could not make sense of what the console sent, and stopped.' }],
     [1006, { again: true, text: 'The connection to the console proxy was lost.' }],
     [1011, { again: true, text: 'The console proxy had an internal error.' }],
     [4401, { again: false, text: 'This link is not valid: its token is unknown, has expired or was already used. Ask for a new link.' }],

@@ -54,9 +54,7 @@ function showNotice(title, text, { detail = '', again = false } = {}) {
     ui.detail.hidden = !detail;
     ui.reconnect.hidden = !again;
     ui.notice.hidden = false;
-    if (again) {
-        ui.reconnect.focus();
-    }
+    ui.notice.focus();      // and not the button: what is still being typed must not press it
 }
 
 /* Nothing that trying again would change. */

@@ -111,7 +111,10 @@ def typed(text):
 
 
 class ClosingServer:
-    """Serves a directory, and ends every websocket at once with the next code and reason of `ends`."""
+    """Serves a directory, and ends every websocket at once with the next code and reason of `ends`.
+
+    Code None: sends the reason as a console's first bytes and leaves the end to the browser.
+    """
 
     def __init__(self, directory, ends):
         self.ends = list(ends)
@@ -152,7 +155,12 @@ class ClosingServer:
         handler.send_header("Sec-WebSocket-Accept", ws.accept_value(handler.headers["Sec-WebSocket-Key"]))
         handler.send_header("Sec-WebSocket-Protocol", "binary")
         handler.end_headers()
-        payload = code.to_bytes(2, "big") + reason.encode()
+        if code is None:
+            handler.wfile.write(ws.encode_frame(reason.encode(), mask=False))
+            handler.rfile.read(1)           # the browser's close frame
+            payload = b""
+        else:
+            payload = code.to_bytes(2, "big") + reason.encode()
         handler.wfile.write(ws.encode_frame(payload, opcode=ws.CLOSE, mask=False))
         handler.rfile.read(1)               # the browser's close frame, or its end
         handler.close_connection = True

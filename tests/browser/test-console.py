@@ -114,6 +114,8 @@ class TestScreen(BrowserCase):
         self.assertEqual(self.page.evaluate("document.body.dataset.closeCode"), "1000")
         self.assertIn("The console ended the session", self.page.text())
         self.assertIn("Session with QEMU (screen guest) ended", self.page.text())
+        self.page.type("q \n")          # goes on typing: presses no button
+        self.assertEqual(self.page.evaluate("document.body.dataset.state"), "ended")
         self.assertTrue(self.page.evaluate("document.querySelector('canvas') === null"))
         self.assert_secret(self.page, SECRET)
 
@@ -231,6 +233,12 @@ class TestLinks(BrowserCase):
                 self.assertIn(f"The proxy says: because of <i>{code}</i>", page.text())
                 self.assertEqual("Reconnect" in page.text(), again)
                 self.assert_secret(page, SECRET)
+
+    def test_nonsense_from_the_console(self):
+        page = self.browse(self.serve((None, "RFB 999.999\n")).url("console.html#type=vnc&token=abc"))
+        self.wait_state(page, "ended")
+        self.assertEqual(page.evaluate("document.body.dataset.closeCode"), "1005")
+        self.assertIn("could not make sense", page.text())
 
     def test_moved(self):
         """4410: the page asks again by itself, once."""

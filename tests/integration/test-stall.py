@@ -19,11 +19,10 @@ MEGABYTE = 1 << 20
 class NeverReads(case.Case):
     """A client that reads nothing while the guest repaints."""
 
-    def stalled(self, vm, proxy, token="tok"):
+    def stalled(self, proxy, token="tok"):
         """Goes on asking for screens, one every 30 ms, and reads none."""
         sock = self.websocket(proxy, token, receive_buffer=65536)
         client = rfb.Client(sock)
-        vm.flood_screen()
         ended = threading.Event()
         self.addCleanup(ended.set)
 
@@ -43,8 +42,9 @@ class NeverReads(case.Case):
         bystander, other = self.open(proxy, "other")
         other.update()
         before = proxy.memory()
+        vm.flood_screen()
         for _ in range(3):
-            self.stalled(vm, proxy)
+            self.stalled(proxy)
         delays, most = [], 0
         while proxy.count_lines(r"session \d+ ended") < 3:
             delays.append(self.echo(other, other_vm))

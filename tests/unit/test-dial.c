@@ -22,33 +22,23 @@ typedef struct {
     GError *error;
 } Fixture;
 
-/* libuv's first loop opens a pipe for signals that stays. */
-static void
-warm_up(void)
-{
-    uv_loop_t loop;
-
-    uv_loop_init(&loop);
-    uv_loop_close(&loop);
-}
-
 static void
 set_up(Fixture *self, gconstpointer data G_GNUC_UNUSED)
 {
-    self->n_fds = peer_count_fds();
     self->fd = -1;
     uv_loop_init(&self->loop);
+    self->n_fds = peer_count_fds();
 }
 
 static void
 tear_down(Fixture *self, gconstpointer data G_GNUC_UNUSED)
 {
     uv_run(&self->loop, UV_RUN_DEFAULT);
-    g_assert_cmpint(uv_loop_close(&self->loop), ==, 0);
     if (self->fd >= 0)
         close(self->fd);
     g_clear_error(&self->error);
     g_assert_cmpuint(peer_count_fds(), ==, self->n_fds);
+    g_assert_cmpint(uv_loop_close(&self->loop), ==, 0);
 }
 
 static void
@@ -263,7 +253,6 @@ int
 main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
-    warm_up();
     for (gsize i = 0; i < G_N_ELEMENTS(tests); i++)
         g_test_add(tests[i].path, Fixture, NULL, set_up, tests[i].run, tear_down);
     return g_test_run();

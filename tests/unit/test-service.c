@@ -46,6 +46,17 @@ assert_equal(const VcService *one, const VcService *two)
     g_assert_cmpint(one->expires_s, ==, two->expires_s);
 }
 
+static void
+assert_round_trip(const VcService *service)
+{
+    json_t *json = vc_service_to_json(service);
+    g_autoptr(VcService) again = vc_service_from_json(json, NULL);
+
+    g_assert_nonnull(again);
+    assert_equal(again, service);
+    json_decref(json);
+}
+
 /* --- right ones
  * ------------------------------------------------------------------------------- */
 
@@ -119,11 +130,7 @@ test_right(gconstpointer data)
     g_autoptr(VcService) service = must_parse(right[i].json);
 
     assert_equal(service, &right[i].expected);
-    json_t *json = vc_service_to_json(service);
-    g_autoptr(VcService) again = vc_service_from_json(json, NULL);
-    g_assert_nonnull(again);
-    assert_equal(again, service);
-    json_decref(json);
+    assert_round_trip(service);
 }
 
 /* What a reader of the other side may rely on: no field that says nothing. */
@@ -238,6 +245,9 @@ static const struct {
     {"2030-01-31T12:00:00.999999Z", 1896091200},
     {"2024-02-29T00:00:00Z", 1709164800},
     {"9999-12-31T23:59:59Z", 253402300799},
+    /* In its own zone there is such a time, in UTC there is none. */
+    {"9999-12-31T23:59:59-12:00", 253402300799},
+    {"0001-01-01T00:00:00+12:00", 1},
     /* Long ago is expired, not "never". */
     {"1970-01-01T00:00:00Z", 1},
     {"1969-12-31T23:59:59Z", 1},
@@ -268,10 +278,12 @@ test_expires(void)
         g_autoptr(VcService) service = parse(json, &error);
         g_test_message("%s: %s", times[i].text, error != NULL ? error->message : "taken");
         g_assert_true((service != NULL) == (times[i].expected != 0));
-        if (service != NULL)
-            g_assert_cmpint(service->expires_s, ==, times[i].expected);
-        else
+        if (service == NULL) {
             g_assert_nonnull(strstr(error->message, "\"expires\""));
+            continue;
+        }
+        g_assert_cmpint(service->expires_s, ==, times[i].expected);
+        assert_round_trip(service);
     }
 }
 

@@ -18,7 +18,7 @@ POINT = re.compile(r"(not )?ok\b[ \t]*(\d+)?[ \t]*-?[ \t]*([^#\n]*)(?:#[ \t]*(sk
 PLAN = re.compile(r"1\.\.(\d+)(?:[ \t]*#[ \t]*skip\S*[ \t]*(.*))?", re.IGNORECASE)
 GOOD_PROGRAM = ("OK", "EXPECTEDFAIL")
 EXIT_SKIPPED = 77
-SHOWN_LINES = 60
+SHOWN_LINES = 25
 
 
 class Tally:
@@ -38,8 +38,10 @@ class Tally:
             point = POINT.match(line)
             if plan:
                 planned = int(plan[1])
-                if planned == 0:
+                if planned == 0 and plan[2] is not None:
                     self.skipped.append((program, plan[2] or "no reason given"))
+                elif planned == 0:
+                    self.failed.append((program, ["it has no tests", *end]))
             elif point:
                 points += 1
                 report = None
@@ -60,7 +62,8 @@ class Tally:
 
     def read_program(self, entry):
         """One line of testlog.json."""
-        name, output, result = entry["name"], entry.get("stdout") or "", entry["result"]
+        name = entry["name"].partition(":")[2] or entry["name"]     # without the project's
+        output, result = entry.get("stdout") or "", entry["result"]
         end = (output.splitlines() + (entry.get("stderr") or "").splitlines())[-SHOWN_LINES:]
         said = [f"result {result}, exit status {entry.get('returncode')}, {entry.get('duration', 0):.0f} s", *end]
         before = len(self.failed)

@@ -1,0 +1,371 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The documents against the program: flags, codes, fields, links, and the examples, which must work."""
+import json
+import os
+import pathlib
+import re
+import shutil
+import ssl
+import subprocess
+import sys
+import textwrap
+import unittest
+from collections import defaultdict
+
+TESTS = pathlib.Path(__file__).resolve().parents[1]
+TOP = TESTS.parent
+sys.path.insert(0, str(TESTS))
+from lab import case, daemon, guest, rawhttp, rfb, tap, ws  # noqa: E402
+
+MAN = "docs/man/virtconsoleproxyd.8.rst"
+UNPROMISED = {"config"}                  # reasons that reach neither a client nor a browser
+BROWSERS_OWN = {1005, 1006}              # close codes that no peer sends
+
+
+def read(path):
+    return (TOP / path).read_text(encoding="utf-8")
+
+
+def markdown():
+    """The project's pages, as paths below its top."""
+    pages = [TOP / "README.md", *TOP.glob("docs/**/*.md"), *TOP.glob("proxy/*.md")]
+    return sorted(str(page.relative_to(TOP)) for page in pages)
+
+
+def code_blocks(text, language):
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+def code_block(path, language, mark=""):
+    """The one code block that has the mark in it."""
+    found = [block for block in code_blocks(read(path), language) if mark in block]
+    if len(found) != 1:
+        raise AssertionError(f"{path}: {len(found)} {language} blocks with {mark!r}")
+    return found[0]
+
+
+def table(path, heading):
+    """First column of the first table below a heading, without backquotes."""
+    below = re.split(rf"^#+ {re.escape(heading)}$", read(path), flags=re.MULTILINE)[1]
+    rows = re.search(r"((?:^\|.*\n)+)", below, re.MULTILINE)[1].splitlines()
+    return [row.split("|")[1].strip().strip("`") for row in rows[2:]]
+
+
+# --- the program and its source ----------------------------------------------------------------------
+
+def help_flags():
+    """Flag -> its default as --help shows it, or None."""
+    done = subprocess.run([daemon.program(), "--help"], stdin=subprocess.DEVNULL, text=True, check=True,
+                          capture_output=True, env={**os.environ, "LC_ALL": "C"}, timeout=60)
+    flags = {}
+    for short, name, text in re.findall(r"^ +(?:-(\w), )?--([\w-]+)(?:=\S+)? +(.*)$", done.stdout, re.MULTILINE):
+        default = re.search(r" \(([^()]*)\)$", text)
+        flags[name] = default[1] if default else None
+        if short:
+            flags[short] = None
+    return flags
+
+
+def error_rows():
+    """The table of common/error.c: name -> (close code, HTTP status)."""
+    rows = re.findall(r'\[VC_ERROR_\w+\]\s*=\s*\{\s*"([\w-]+)",\s*(\d+),\s*(\d+),', read("common/error.c"))
+    return {name: (int(code), int(status)) for name, code, status in rows}
+
+
+def source_fields():
+    """What common/service.c reads from a service."""
+    return set(re.findall(r'\bread_\w+\(json,\s*"(\w+)"', read("common/service.c")))
+
+
+# --- the manual page ---------------------------------------------------------------------------------
+
+def man_section(title):
+    text = read(MAN)
+    return re.search(rf"^{title}\n=+\n(.*?)(?=^\S[^\n]*\n===|\Z)", text, re.MULTILINE | re.DOTALL)[1]
+
+
+def man_entries(title):
+    """A section's entries: first line -> indented text below it."""
+    entries = re.findall(r"^(\S.*)\n((?: {4}.*\n|\n(?= {4}))+)", man_section(title) + "\n", re.MULTILINE)
+    return {term: textwrap.dedent(text) for term, text in entries}
+
+
+def man_flags():
+    flags = {}
+    for term, text in man_entries("OPTIONS").items():
+        match = re.match(r"(?:-(\w), )?--([\w-]+)(?:=\S+)?$", term)
+        if not match:
+            continue
+        default = re.search(r"^Default: (.*)$", text, re.MULTILINE)
+        flags[match[2]] = default[1].strip("`") if default else None
+        if match[1]:
+            flags[match[1]] = None
+    return flags
+
+
+def man_codes(title):
+    """Number -> names of reasons."""
+    codes = {}
+    for term in man_entries(title):
+        match = re.match(r"(\d+) \((.*)\)$", term)
+        if match:
+            codes[int(match[1])] = set(match[2].split(", "))
+    return codes
+
+
+# --- the tests ---------------------------------------------------------------------------------------
+
+class Flags(unittest.TestCase):
+    def test_the_program_has_some(self):
+        flags = help_flags()
+        self.assertGreater(len(flags), 30)
+        self.assertEqual(flags["listen-addr"], "[::]:443")
+        self.assertIsNone(flags["listen-insecure"])
+
+    def test_manual_page(self):
+        self.assertEqual(man_flags(), help_flags())
+
+    def test_mentions(self):
+        """Pages name no flag that is not there; other programs' flags stand in code blocks only."""
+        flags = help_flags()
+        for page in [MAN, *markdown()]:
+            text = re.sub(r"^```.*?^```$", "", read(page), flags=re.MULTILINE | re.DOTALL)
+            text = re.sub(r"`(?:sudo )?(?:tools|meson|certtool|uuidgen)\b[^`]*`", "", text)
+            for flag in re.findall(r"(?<![\w-])--([a-z][\w-]*)", text):
+                with self.subTest(page, flag=flag):
+                    self.assertIn(flag, flags)
+
+    def test_examples(self):
+        """Commands that start the program, wherever they stand."""
+        flags = help_flags()
+        count = 0
+        for page in [MAN, *markdown()]:
+            for command in re.findall(r"virtconsoleproxyd((?:(?: |\\\n)+(?:--\S+))+)", read(page)):
+                for flag in re.findall(r"--([\w-]+)", command):
+                    count += 1
+                    with self.subTest(page, flag=flag):
+                        self.assertIn(flag, flags)
+        self.assertGreater(count, 5)
+
+    def test_deployment_uses_the_default_files(self):
+        readme = read("README.md")
+        for flag, default in help_flags().items():
+            if default and default.startswith("/") and not flag.endswith("listen-tls-ca"):
+                with self.subTest(flag):
+                    self.assertIn(os.path.dirname(default), readme)
+                    self.assertIn(os.path.basename(default), readme)
+
+
+class Codes(unittest.TestCase):
+    def setUp(self):
+        self.rows = error_rows()
+        self.assertGreater(len(self.rows), 20, "common/error.c is not read as it should be")
+
+    def close_codes(self):
+        """Those of reasons that a websocket can end with: others share the code of our own faults."""
+        codes = defaultdict(set)
+        for name, (code, _) in self.rows.items():
+            if code != 1011 or name == "internal":
+                codes[code].add(name)
+        return dict(codes)
+
+    def test_close_codes(self):
+        self.assertEqual(man_codes("CLOSE CODES"), self.close_codes())
+
+    def test_http_statuses(self):
+        documented = man_codes("HTTP")
+        for status, names in documented.items():
+            for name in names:
+                with self.subTest(name):
+                    self.assertEqual(status, self.rows[name][1])
+        before_upgrade = {name for name, (code, _) in self.rows.items()
+                          if code == 1011 and name not in UNPROMISED | {"internal"}}
+        self.assertLessEqual(before_upgrade, set().union(*documented.values()))
+
+    def test_console_page(self):
+        explained = {int(code) for code in re.findall(r"^\s*\[(\d{4}),", read("web/close-codes.js"), re.MULTILINE)}
+        self.assertEqual(explained - BROWSERS_OWN, set(self.close_codes()))
+
+    def test_other_pages(self):
+        """Close codes that pages mention are ones that the program has."""
+        for page in markdown():
+            for code in re.findall(r"(?<![\w.:-])(4[45]\d\d)(?![\w.:-])", read(page)):
+                with self.subTest(page, code=code):
+                    self.assertIn(int(code), self.close_codes())
+
+
+class Service(unittest.TestCase):
+    def test_source(self):
+        """What the other tests compare with is what the file reads."""
+        self.assertLess({"type", "address", "insecure", "password"}, source_fields())
+
+    def test_page(self):
+        self.assertEqual(set(table("docs/service.md", "The fields")), source_fields())
+
+    def test_manual_page(self):
+        terms = [re.match(r"``(\w+)`` \((\w+)", term) for term in man_entries("TOKENS AND SERVICES")]
+        self.assertEqual({match[1] for match in terms if match}, source_fields())
+
+    def test_complete_example(self):
+        self.assertEqual(set(json.loads(code_block("docs/service.md", "json", '"tlsTunnel"'))), source_fields())
+
+
+class Links(unittest.TestCase):
+    def anchors(self, path):
+        """As GitHub makes them of headings."""
+        text = re.sub(r"^```.*?^```$", "", path.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+        headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+        return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+    def test_relative(self):
+        for page in markdown():
+            for target in re.findall(r"\]\(([^)\s]+)\)", read(page)):
+                if re.match(r"[a-z]+:", target):
+                    continue
+                with self.subTest(page, target=target):
+                    path, _, anchor = target.partition("#")
+                    file = (TOP / page).parent / path if path else TOP / page
+                    self.assertTrue(file.exists())
+                    if anchor:
+                        self.assertIn(anchor, self.anchors(file))
+
+    def test_files_of_the_proxy(self):
+        """proxy/README.md has a bullet for each C file, and no others."""
+        named = set(re.findall(r"`([\w-]+\.[ch])`", read("proxy/README.md")))
+        sources = {path.name for path in (TOP / "proxy").glob("*.c")}
+        self.assertLessEqual(sources, named)
+        for name in named - sources:
+            self.assertTrue((TOP / "proxy" / name).exists(), name)
+
+
+class ManualPage(unittest.TestCase):
+    def test_no_warnings(self):
+        program = os.environ.get("RST2MAN") or shutil.which("rst2man")
+        if not program:
+            self.skipTest("no rst2man on this machine (package python3-docutils)")
+        done = subprocess.run([program, "--report=info", "--halt=5", str(TOP / MAN)], text=True, check=False,
+                              stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertIn(".SH CLOSE CODES", done.stdout)
+
+
+class Examples(case.Case):
+    """The examples that stand in the pages, with the real program."""
+
+    def accepts(self, text, count):
+        proxy = self.start_daemon(text)
+        proxy.wait_line(rf"\b{count} tokens from ")
+
+    def test_token_files(self):
+        self.accepts(code_block("README.md", "json"), 2)
+        self.accepts(code_block("docs/service.md", "json", "6f1e"), 1)
+
+    def test_token_file_of_the_manual_page(self):
+        text = re.search(r"^    \{\n(?:    .*\n)+?    \}\n", man_section("TOKENS AND SERVICES"), re.MULTILINE)[0]
+        self.accepts(text, 1)
+
+    def test_service(self):
+        service = json.loads(code_block("docs/service.md", "json", '"tlsTunnel"'))
+        self.accepts(json.dumps({"token": service}), 1)
+
+    def test_types_of_fields(self):
+        """Each field of the page's example is one whose type the program looks at."""
+        service = json.loads(code_block("docs/service.md", "json", '"tlsTunnel"'))
+        proxy = self.start_daemon({"token": service})
+        for field in service:
+            with self.subTest(field):
+                mark = proxy.mark()
+                proxy.write_tokens({"token": {**service, field: []}})
+                proxy.reload()
+                proxy.wait_line(rf'not reloaded.*"{field}"', after=mark)
+
+
+class Unit(case.Case):
+    def unit(self):
+        return code_block("README.md", "ini")
+
+    def test_command(self):
+        """The unit's command starts, with the lab's files in place of those of a real machine."""
+        program, *flags = re.search(r"^ExecStart=(.*)$", self.unit(), re.MULTILINE)[1].split()
+        self.assertEqual(os.path.basename(program), "virtconsoleproxyd")
+        given = dict(flag.split("=", 1) if "=" in flag else (flag, True) for flag in flags)
+        self.assertIn("--web-dir", given)
+        given["--web-dir"] = str(TOP / "web")
+        proxy = self.start_daemon(**{flag[2:].replace("-", "_"): value for flag, value in given.items()})
+        self.assertEqual(proxy.request("/healthz").status, 200)
+        self.assertEqual(proxy.request("/console.html").status, 200)
+
+    def test_systemd_accepts_it(self):
+        analyze = shutil.which("systemd-analyze")
+        if not analyze:
+            self.skipTest("no systemd-analyze on this machine")
+        path = os.path.join(case.new_directory("unit"), "virtconsoleproxyd.service")
+        text = re.sub(r"^ExecStart=\S+", f"ExecStart={daemon.program()}", self.unit(), flags=re.MULTILINE)
+        text = re.sub(r"^Documentation=.*\n", "", text, flags=re.MULTILINE)     # not installed here
+        pathlib.Path(path).write_text(text, encoding="utf-8")
+        done = subprocess.run([analyze, "verify", "--man=no", path], stdin=subprocess.DEVNULL, text=True, check=False,
+                              capture_output=True, timeout=60)
+        complaints = [line for line in done.stderr.splitlines() if "virtconsoleproxyd.service" in line]
+        self.assertEqual(complaints, [])
+
+
+class Certificates(case.Case):
+    """The README's certificates, made by its commands."""
+
+    @classmethod
+    def setUpClass(cls):
+        if not shutil.which("certtool"):
+            raise unittest.SkipTest("no certtool on this machine (package gnutls-bin)")
+        cls.directory = pathlib.Path(case.new_directory("readme"))
+        done = subprocess.run(["bash", "-euc", code_block("README.md", "sh", "certtool")], cwd=cls.directory,
+                              stdin=subprocess.DEVNULL, text=True, check=False, capture_output=True, timeout=120)
+        if done.returncode != 0:
+            raise AssertionError(f"the commands failed:\n{done.stdout}{done.stderr}")
+
+    def file(self, name):
+        return str(self.directory / name)
+
+    def start(self, tokens=None):
+        return self.start_daemon(tokens, listen_tls_cert=self.file("server-cert.pem"),
+                                 listen_tls_key=self.file("server-key.pem"),
+                                 connect_tls_cert=self.file("client-cert.pem"),
+                                 connect_tls_key=self.file("client-key.pem"),
+                                 connect_tls_ca=self.file("ca-cert.pem"))
+
+    def test_keys_are_private(self):
+        for key in self.directory.glob("*-key.pem"):
+            with self.subTest(key.name):
+                self.assertEqual(key.stat().st_mode & 0o077, 0)
+
+    def test_client_sees_the_name(self):
+        proxy = self.start()
+        tls = rawhttp.tls_context(self.file("ca-cert.pem"))
+        with rawhttp.connect(proxy.address, tls=tls, server_name="console.example.org") as sock:
+            self.assertEqual(rawhttp.exchange(sock, rawhttp.request_bytes("/healthz")).status, 200)
+        with self.assertRaises(ssl.SSLCertVerificationError):
+            rawhttp.connect(proxy.address, tls=tls, server_name="other.example.org")
+
+    def test_guest(self):
+        """A guest whose QEMU has the hypervisor's files shows its screen."""
+        if not shutil.which("qemu-system-x86_64"):
+            self.skipTest("no qemu-system-x86_64 on this machine")
+        directory = case.new_directory("hypervisor1")
+        for source, name in (("ca-cert.pem", "ca-cert.pem"), ("hypervisor1-cert.pem", "server-cert.pem"),
+                             ("hypervisor1-key.pem", "server-key.pem")):
+            shutil.copy(self.file(source), os.path.join(directory, name))
+        vm = guest.Guest(case.new_directory("guest"), tls=directory, image=case.image())
+        self.addCleanup(vm.stop)
+        proxy = self.start({"token": case.vnc(vm.address, tlsServerName="hypervisor1.example.org"),
+                            "other": case.vnc(vm.address, tlsServerName="hypervisor2.example.org")})
+        tls = rawhttp.tls_context(self.file("ca-cert.pem"))
+        tls.check_hostname = False
+        sock = ws.WebSocket.open(proxy.address, "/websockify?token=token", tls=tls)
+        self.addCleanup(sock.drop)
+        self.assertEqual(rfb.Client(sock).update(), vm.screendump())
+        sock.close()
+        self.assertEqual(self.outcome(proxy, "other", tls=tls).code, 4502)
+
+
+if __name__ == "__main__":
+    tap.main()
