@@ -123,7 +123,7 @@ vc_service_from_json(const json_t *json, GError **error)
 {
     g_autoptr(VcService) self = g_new0(VcService, 1);
 
-    g_atomic_ref_count_init(&self->refs);
+    self->refs = 1;
     if (!json_is_object(json)) {
         g_set_error_literal(error, VC_ERROR, VC_ERROR_RESOLVER, "a service must be a JSON object");
         return NULL;
@@ -165,14 +165,14 @@ vc_service_to_json(const VcService *self)
 VcService *
 vc_service_ref(VcService *self)
 {
-    g_atomic_ref_count_inc(&self->refs);
+    g_atomic_int_inc(&self->refs);
     return self;
 }
 
 void
 vc_service_unref(VcService *self)
 {
-    if (self == NULL || !g_atomic_ref_count_dec(&self->refs))
+    if (self == NULL || !g_atomic_int_dec_and_test(&self->refs))
         return;
     vc_secret_free(self->password);
     g_free(self->address);

@@ -12,7 +12,7 @@ typedef enum {
 } VcConsoleType;
 
 typedef struct {
-    gatomicrefcount refs;
+    int refs; /* atomic */
     VcConsoleType type;
     char *address;         /* "host:port" or "[v6]:port" as given, for logs and as the console's name */
     char *host;            /* host name or literal, without brackets */

@@ -105,7 +105,7 @@ vc_tls_credentials_load(const char *cert, const char *key, const char *ca, const
 {
     g_autoptr(VcTlsCredentials) self = g_new0(VcTlsCredentials, 1);
 
-    g_atomic_ref_count_init(&self->refs);
+    self->refs = 1;
     if (gnutls_certificate_allocate_credentials(&self->certificate) < 0 ||
         gnutls_priority_init(&self->priority, PRIORITY, NULL) < 0) {
         g_set_error_literal(error, VC_ERROR, VC_ERROR_CONFIG, "gnutls cannot be initialised");
@@ -117,14 +117,14 @@ vc_tls_credentials_load(const char *cert, const char *key, const char *ca, const
 VcTlsCredentials *
 vc_tls_credentials_ref(VcTlsCredentials *self)
 {
-    g_atomic_ref_count_inc(&self->refs);
+    g_atomic_int_inc(&self->refs);
     return self;
 }
 
 void
 vc_tls_credentials_unref(VcTlsCredentials *self)
 {
-    if (self == NULL || !g_atomic_ref_count_dec(&self->refs))
+    if (self == NULL || !g_atomic_int_dec_and_test(&self->refs))
         return;
     if (self->certificate != NULL)
         gnutls_certificate_free_credentials(self->certificate);

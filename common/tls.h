@@ -8,7 +8,7 @@
 /* A certificate, its key, the CA that the peer must be signed by, and the protocol versions: immutable, shared by
  * sessions and threads, alive until the last of them is gone (gnutls counts no references itself). */
 typedef struct {
-    gatomicrefcount refs;
+    int refs; /* atomic */
     gnutls_certificate_credentials_t certificate;
     gnutls_priority_t priority;
 } VcTlsCredentials;

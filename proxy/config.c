@@ -42,9 +42,9 @@ static const VcOption options[] = {
     TEXT("resolver-tokens", resolver_tokens, "/etc/libvirt/consoleproxy/tokens.json", "FILE", "Tokens of the builtin resolver"),
     TEXT("resolver-uri", resolver_uri, "https://127.0.0.1:8081/consoleresolver/", "URI", "Base of the external resolver"),
     FLAG("resolver-insecure", resolver_insecure, "Allow an http:// resolver"),
-    TEXT("resolver-tls-cert", resolver_tls_cert, PKI "client-cert.pem", "FILE", "Certificate shown to the resolver"),
-    TEXT("resolver-tls-key", resolver_tls_key, PKI "client-key.pem", "FILE", "Its private key"),
-    TEXT("resolver-tls-ca", resolver_tls_ca, PKI "client-ca.pem", "FILE", "CA of the resolver's certificate"),
+    TEXT("resolver-tls-cert", resolver_tls_cert, NULL, "FILE", "Certificate shown to the resolver (as --connect-tls-cert)"),
+    TEXT("resolver-tls-key", resolver_tls_key, NULL, "FILE", "Its private key (as --connect-tls-key)"),
+    TEXT("resolver-tls-ca", resolver_tls_ca, NULL, "FILE", "CA of the resolver's certificate (as --connect-tls-ca)"),
     LIST("allowed-origin", allowed_origin, NULL, "ORIGIN", "Page origin that may open consoles, such as https://cloud.example, or '*'; repeatable (the request's own)"),
     FLAG("require-origin", require_origin, "Refuse clients that send no Origin, as browsers always do"),
     TEXT("web-dir", web_dir, NULL, "DIR", "Serve the files below DIR on the same port"),
@@ -141,11 +141,21 @@ check_origins(VcpConfig *self, GError **error)
     return TRUE;
 }
 
+static void
+default_to(char **field, const char *value)
+{
+    if (*field == NULL)
+        *field = g_strdup(value);
+}
+
 static gboolean
 check_resolver(VcpConfig *self, GError **error)
 {
     const char *uri = self->resolver_uri;
 
+    default_to(&self->resolver_tls_cert, self->connect_tls_cert);
+    default_to(&self->resolver_tls_key, self->connect_tls_key);
+    default_to(&self->resolver_tls_ca, self->connect_tls_ca);
     if (strcmp(self->resolver_mode, "builtin") == 0)
         return TRUE;
     if (strcmp(self->resolver_mode, "external") != 0)

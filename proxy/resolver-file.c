@@ -10,7 +10,7 @@
 
 struct VcpTokenFile {
     char *path;
-    GMutex lock;
+    uv_mutex_t lock;
     GHashTable *services; /* digest → VcService */
 };
 
@@ -93,7 +93,7 @@ vcp_token_file_new(const char *path, GError **error)
 {
     g_autoptr(VcpTokenFile) self = g_new0(VcpTokenFile, 1);
 
-    g_mutex_init(&self->lock);
+    uv_mutex_init(&self->lock);
     self->path = g_strdup(path);
     return vcp_token_file_reload(self, error) ? g_steal_pointer(&self) : NULL;
 }
@@ -106,10 +106,10 @@ vcp_token_file_reload(VcpTokenFile *self, GError **error)
     if (fresh == NULL)
         return FALSE;
     warn_if_public(self->path);
-    g_mutex_lock(&self->lock);
+    uv_mutex_lock(&self->lock);
     GHashTable *old = self->services;
     self->services = fresh;
-    g_mutex_unlock(&self->lock);
+    uv_mutex_unlock(&self->lock);
     g_clear_pointer(&old, g_hash_table_unref);
     return TRUE;
 }
@@ -117,9 +117,9 @@ vcp_token_file_reload(VcpTokenFile *self, GError **error)
 guint
 vcp_token_file_count(VcpTokenFile *self)
 {
-    g_mutex_lock(&self->lock);
+    uv_mutex_lock(&self->lock);
     guint count = g_hash_table_size(self->services);
-    g_mutex_unlock(&self->lock);
+    uv_mutex_unlock(&self->lock);
     return count;
 }
 
@@ -129,11 +129,11 @@ vcp_token_file_look_up(VcpTokenFile *self, const char *token)
     char digest[VC_TOKEN_DIGEST_SIZE];
 
     vc_token_digest(token, digest);
-    g_mutex_lock(&self->lock);
+    uv_mutex_lock(&self->lock);
     VcService *service = g_hash_table_lookup(self->services, digest);
     if (service != NULL)
         vc_service_ref(service);
-    g_mutex_unlock(&self->lock);
+    uv_mutex_unlock(&self->lock);
     return service;
 }
 
@@ -143,7 +143,7 @@ vcp_token_file_free(VcpTokenFile *self)
     if (self == NULL)
         return;
     g_clear_pointer(&self->services, g_hash_table_unref);
-    g_mutex_clear(&self->lock);
+    uv_mutex_destroy(&self->lock);
     g_free(self->path);
     g_free(self);
 }

@@ -2,12 +2,14 @@
  * Counts of sessions by key. */
 #include "proxy/session-limits.h"
 
+#include <uv.h>
+
 #include "common/error.h"
 
 typedef enum { BY_ADDRESS, BY_TOKEN, BY_CONSOLE, N_KINDS } Kind;
 
 struct VcpLimits {
-    GMutex lock;
+    uv_mutex_t lock;
     VcpLimitValues values;
     guint total;
     GHashTable *counts[N_KINDS]; /* key (full) → count, never 0 */
@@ -23,7 +25,7 @@ vcp_limits_new(VcpLimitValues values)
 {
     VcpLimits *self = g_new0(VcpLimits, 1);
 
-    g_mutex_init(&self->lock);
+    uv_mutex_init(&self->lock);
     self->values = values;
     for (int kind = 0; kind < N_KINDS; kind++)
         self->counts[kind] = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
@@ -38,7 +40,7 @@ vcp_limits_free(VcpLimits *self)
     g_assert(self->total == 0);
     for (int kind = 0; kind < N_KINDS; kind++)
         g_hash_table_unref(self->counts[kind]);
-    g_mutex_clear(&self->lock);
+    uv_mutex_destroy(&self->lock);
     g_free(self);
 }
 
@@ -122,9 +124,9 @@ vcp_limits_enter(VcpLimits *self, const char *address, const char *token_digest,
     VcpSlot *slot = g_new0(VcpSlot, 1);
 
     slot->limits = self;
-    g_mutex_lock(&self->lock);
+    uv_mutex_lock(&self->lock);
     gboolean entered = enter_all(slot, address, token_digest, error);
-    g_mutex_unlock(&self->lock);
+    uv_mutex_unlock(&self->lock);
     if (!entered)
         g_clear_pointer(&slot, free_slot);
     return slot;
@@ -134,9 +136,9 @@ gboolean
 vcp_slot_enter_console(VcpSlot *self, const char *console, GError **error)
 {
     g_assert(self->keys[BY_CONSOLE] == NULL);
-    g_mutex_lock(&self->limits->lock);
+    uv_mutex_lock(&self->limits->lock);
     gboolean entered = enter(self, BY_CONSOLE, console);
-    g_mutex_unlock(&self->limits->lock);
+    uv_mutex_unlock(&self->limits->lock);
     if (!entered)
         g_set_error_literal(error, VC_ERROR, VC_ERROR_IN_USE, "--max-sessions-per-console is reached");
     return entered;
@@ -147,17 +149,17 @@ vcp_slot_free(VcpSlot *self)
 {
     if (self == NULL)
         return;
-    g_mutex_lock(&self->limits->lock);
+    uv_mutex_lock(&self->limits->lock);
     leave_all(self);
-    g_mutex_unlock(&self->limits->lock);
+    uv_mutex_unlock(&self->limits->lock);
     free_slot(self);
 }
 
 guint
 vcp_limits_count(VcpLimits *self)
 {
-    g_mutex_lock(&self->lock);
+    uv_mutex_lock(&self->lock);
     guint total = self->total;
-    g_mutex_unlock(&self->lock);
+    uv_mutex_unlock(&self->lock);
     return total;
 }

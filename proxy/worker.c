@@ -38,7 +38,7 @@ struct VcpWorker {
     VcpTimer *stop_timer;
 
     uv_async_t wake;
-    GMutex lock; /* for: */
+    uv_mutex_t lock; /* for: */
     GArray *accepted;
     gboolean stop_asked;
 
@@ -207,11 +207,11 @@ on_wake(uv_async_t *wake)
 {
     VcpWorker *self = wake->data;
 
-    g_mutex_lock(&self->lock);
+    uv_mutex_lock(&self->lock);
     g_autoptr(GArray) accepted = self->accepted;
     self->accepted = g_array_new(FALSE, FALSE, sizeof(Accepted));
     gboolean stop = self->stop_asked;
-    g_mutex_unlock(&self->lock);
+    uv_mutex_unlock(&self->lock);
 
     take_accepted(self, accepted);
     if (stop && !self->is_stopping)
@@ -225,18 +225,18 @@ vcp_worker_adopt(VcpWorker *self, int fd, char *client)
     Accepted one = {fd, client};
 
     g_atomic_int_inc(&self->load);
-    g_mutex_lock(&self->lock);
+    uv_mutex_lock(&self->lock);
     g_array_append_val(self->accepted, one);
-    g_mutex_unlock(&self->lock);
+    uv_mutex_unlock(&self->lock);
     uv_async_send(&self->wake);
 }
 
 void
 vcp_worker_stop(VcpWorker *self)
 {
-    g_mutex_lock(&self->lock);
+    uv_mutex_lock(&self->lock);
     self->stop_asked = TRUE;
-    g_mutex_unlock(&self->lock);
+    uv_mutex_unlock(&self->lock);
     uv_async_send(&self->wake);
 }
 
@@ -257,7 +257,7 @@ vcp_worker_new(const VcpShared *shared, GError **error)
     g_autoptr(VcpWorker) self = g_new0(VcpWorker, 1);
 
     self->shared = shared;
-    g_mutex_init(&self->lock);
+    uv_mutex_init(&self->lock);
     self->accepted = g_array_new(FALSE, FALSE, sizeof(Accepted));
     self->pool = vc_pool_new();
     uv_loop_init(&self->loop);
@@ -290,6 +290,6 @@ vcp_worker_free(VcpWorker *self)
     g_assert(failure == 0);
     vc_pool_free(self->pool);
     g_array_unref(self->accepted);
-    g_mutex_clear(&self->lock);
+    uv_mutex_destroy(&self->lock);
     g_free(self);
 }

@@ -193,8 +193,8 @@ async function toggleFullscreen() {
         return;
     }
     await ui.stage.requestFullscreen();
-    await navigator.keyboard?.lock?.();
     session?.engine?.focus();
+    await navigator.keyboard?.lock?.();
 }
 
 /* What the keyboard of the text form lacks is said, not dropped in silence. */

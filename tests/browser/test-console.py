@@ -105,6 +105,7 @@ class TestScreen(BrowserCase):
     def test_fullscreen(self):
         self.page.click("#fullscreen")
         self.page.wait("document.fullscreenElement !== null", "fullscreen")
+        self.page.wait("document.activeElement.tagName === 'CANVAS'", "the focus on the screen")
         self.page.type("q")
         self.vm.expect_serial(typed("q"))
 

@@ -20,12 +20,9 @@ class Frames(case.Case):
     def setUpClass(cls):
         cls.server = fakes.Server(fakes.hold)
         cls.addClassCleanup(cls.server.close)
-        cls.proxy = daemon.Daemon(
-            case.new_directory("daemon"), case.certificates(),
-            {"tok": vnc(cls.server.address, insecure=True)},
-            {"--connect-insecure": True, "--max-sessions-per-token": "0",
-             "--max-sessions-per-console": "0", "--log-level": "info"})
-        cls.addClassCleanup(cls.proxy.stop)
+        cls.proxy = cls.start_class_daemon(
+            {"tok": vnc(cls.server.address, insecure=True)}, connect_insecure=True,
+            max_sessions_per_token="0", max_sessions_per_console="0", log_level="info")
 
     def session(self, **options):
         sock = self.websocket(self.proxy, "tok", **options)

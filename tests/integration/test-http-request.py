@@ -22,9 +22,8 @@ class Shared(case.Case):
     def setUpClass(cls):
         cls.port, address = rawhttp.closed_port()
         cls.addClassCleanup(cls.port.close)
-        cls.proxy = daemon.Daemon(case.new_directory("daemon"), case.certificates(), {
-            "good": vnc(address), "a%b&c=d+e": vnc(address), "x" * 256: vnc(address)}, cls.FLAGS)
-        cls.addClassCleanup(cls.proxy.stop)
+        cls.proxy = cls.start_class_daemon(
+            {"good": vnc(address), "a%b&c=d+e": vnc(address), "x" * 256: vnc(address)}, **cls.FLAGS)
 
     def status(self, target, **options):
         response = self.proxy.upgrade(target, **options)
@@ -352,7 +351,7 @@ class Requests(Shared):
 class ClearText(Requests):
     """The same over plain TCP."""
 
-    FLAGS = {"--listen-insecure": True, "--listen-tls-cert": None, "--listen-tls-key": None}
+    FLAGS = {"listen_insecure": True, "listen_tls_cert": None, "listen_tls_key": None}
 
     @classmethod
     def setUpClass(cls):

@@ -62,9 +62,15 @@ class Case(unittest.TestCase):
 
         At the end of the test it must go down with status 0 and within the promised time.
         """
-        one = daemon.Daemon(new_directory("daemon"), self.certs, tokens,
-                            {_flag(name): value for name, value in flags.items()}, environment)
-        self.addCleanup(self._check_end, one)
+        one = make_daemon(tokens, environment, **flags)
+        self.addCleanup(check_end, one)
+        return one
+
+    @classmethod
+    def start_class_daemon(cls, tokens=None, **flags):
+        """As start_daemon(), for all tests of a class."""
+        one = make_daemon(tokens, **flags)
+        cls.addClassCleanup(check_end, one)
         return one
 
     def start_guest(self, **options):
@@ -123,10 +129,18 @@ class Case(unittest.TestCase):
         if daemon.is_sanitized():
             self.skipTest("memory figures mean nothing under a sanitizer")
 
-    def _check_end(self, one):
-        status = one.stop()
-        self.assertEqual(status, 0, "exit status of the daemon after SIGTERM")
-        self.assertLess(one.stop_seconds, daemon.STOP_TIMEOUT, "seconds to go down")
+
+def make_daemon(tokens=None, environment=None, **flags):
+    return daemon.Daemon(new_directory("daemon"), certificates(), tokens,
+                         {_flag(name): value for name, value in flags.items()}, environment)
+
+
+def check_end(one):
+    status = one.stop()
+    if status != 0:
+        raise AssertionError(f"exit status of the daemon after SIGTERM: {status}")
+    if one.stop_seconds >= daemon.STOP_TIMEOUT:
+        raise AssertionError(f"the daemon took {one.stop_seconds:.1f} s to go down")
 
 
 def make_guest(**options):

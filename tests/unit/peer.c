@@ -49,6 +49,15 @@ bind_somewhere(guint16 *port)
     return fd;
 }
 
+int
+peer_listen(guint16 *port)
+{
+    int fd = bind_somewhere(port);
+
+    g_assert_cmpint(listen(fd, 1), ==, 0);
+    return fd;
+}
+
 static gpointer
 serve(gpointer data)
 {
@@ -72,8 +81,7 @@ peer_new(PeerFunc func, gpointer data)
 
     self->func = func;
     self->data = data;
-    self->fd = bind_somewhere(&self->port);
-    g_assert_cmpint(listen(self->fd, 1), ==, 0);
+    self->fd = peer_listen(&self->port);
     self->thread = g_thread_new("peer", serve, self);
     return self;
 }

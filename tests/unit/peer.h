@@ -49,6 +49,10 @@ void peer_tls_free(PeerSession *self); /* without a close_notify */
 /* Sends back what comes until the end. */
 void peer_tls_echo(PeerSession *self);
 
+/* A listening socket at a port of 127.0.0.1. Where nobody accepts, a client is connected all
+ * the same, and heard by nobody. */
+int peer_listen(guint16 *port);
+
 /* A port of 127.0.0.1 at which a connection neither succeeds nor fails: nobody accepts, and the
  * queue is full. */
 typedef struct {

@@ -4,6 +4,7 @@
 #include "proxy/compute.h"
 
 #include <string.h>
+#include <unistd.h>
 
 #include "certs.h"
 #include "common/error.h"
@@ -289,7 +290,10 @@ accept_and_close(int fd, gpointer data G_GNUC_UNUSED)
 static void
 reset(int fd, gpointer data G_GNUC_UNUSED)
 {
+    char byte;
+
     peer_write(fd, "hello", 5);
+    peer_read(fd, &byte, 1);
     peer_will_reset(fd);
 }
 
@@ -319,12 +323,22 @@ test_refused(Fixture *self, gconstpointer data G_GNUC_UNUSED)
     g_assert_nonnull(strstr(self->end->error->message, "127.0.0.1"));
 }
 
+static void
+be_reset(Fixture *self)
+{
+    self->expected = 5;
+    connect_peer(self, reset, NULL, FALSE);
+    run_until(self, has_all);
+    queue(self, "x");
+    vcp_session_pump(self);
+    run_until(self, has_ended);
+}
+
 /* A guest that is killed is an end, not a failure. */
 static void
 test_reset(Fixture *self, gconstpointer data G_GNUC_UNUSED)
 {
-    connect_peer(self, reset, NULL, FALSE);
-    run_until(self, has_ended);
+    be_reset(self);
     g_assert_no_error(self->end->error);
 }
 
@@ -475,8 +489,7 @@ test_start_tls_without_credentials(Fixture *self, gconstpointer data G_GNUC_UNUS
 static void
 test_start_tls_too_late(Fixture *self, gconstpointer data G_GNUC_UNUSED)
 {
-    connect_peer(self, reset, NULL, FALSE);
-    run_until(self, has_ended);
+    be_reset(self);
     vcp_compute_start_tls(self->end);
     g_assert_false(self->end->ready);
     g_assert_true(self->end->eof);
@@ -634,8 +647,12 @@ is_stuck(const Fixture *self)
 static void
 test_close_before_tls(Fixture *self, gconstpointer data G_GNUC_UNUSED)
 {
+    guint16 port;
+    int listener = peer_listen(&port);
+
     g_byte_array_set_size(self->to_send, 64 * N_BYTES);
-    connect_peer(self, wait_for_end, NULL, FALSE);
+    memset(self->to_send->data, 'x', self->to_send->len);
+    connect_port(self, port, FALSE, NULL);
     run_until(self, is_ready);
     self->is_moving = TRUE;
     vcp_session_pump(self);
@@ -644,6 +661,7 @@ test_close_before_tls(Fixture *self, gconstpointer data G_GNUC_UNUSED)
     g_assert_false(self->end->ready);
     g_assert_cmpuint(vc_buffer_length(&self->end->out), >, 0);
     hang_up(self);
+    close(listener);
 }
 
 static void
@@ -701,7 +719,8 @@ static const struct {
     {"/compute/start-tls-too-late", test_start_tls_too_late, NULL},
     {"/compute/flow-tls-1.2", test_flow, TLS12},
     {"/compute/flow-tls-1.3", test_flow, TLS13},
-    {"/compute/flow-in-pieces", test_flow_in_pieces, TLS13},
+    {"/compute/flow-in-pieces-tls-1.2", test_flow_in_pieces, TLS12},
+    {"/compute/flow-in-pieces-tls-1.3", test_flow_in_pieces, TLS13},
     {"/compute/paused", test_paused, NULL},
     {"/compute/last-words", test_last_words, NULL},
     {"/compute/last-words-tls", test_last_words, TLS13},

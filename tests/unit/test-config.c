@@ -317,6 +317,20 @@ test_resolver_uri(void)
     }
 }
 
+/* One certificate for both, unless another is named. */
+static void
+test_resolver_tls(void)
+{
+    g_autoptr(VcpConfig) shared = must_parse("--connect-tls-cert c --connect-tls-key k --connect-tls-ca a");
+    g_autoptr(VcpConfig) own = must_parse("--connect-tls-key k --resolver-tls-key r");
+
+    g_assert_cmpstr(shared->resolver_tls_cert, ==, "c");
+    g_assert_cmpstr(shared->resolver_tls_key, ==, "k");
+    g_assert_cmpstr(shared->resolver_tls_ca, ==, "a");
+    g_assert_cmpstr(own->resolver_tls_key, ==, "r");
+    g_assert_cmpstr(own->connect_tls_key, ==, "k");
+}
+
 static void
 test_log_level(void)
 {
@@ -365,6 +379,7 @@ static const struct {
     {"/config/lists", test_lists},
     {"/config/any-origin", test_any_origin},
     {"/config/resolver-uri", test_resolver_uri},
+    {"/config/resolver-tls", test_resolver_tls},
     {"/config/log-level", test_log_level},
     {"/config/web-dir", test_web_dir},
 };

@@ -419,11 +419,19 @@ echo(int fd, gpointer data)
     peer_tls_free(session);
 }
 
+static gsize
+any_up_to(Flow *flow, gint32 most, gsize left)
+{
+    gsize any = (gsize)g_rand_int_range(flow->random, 1, most);
+
+    return MIN(any, left);
+}
+
 /* FALSE: the socket must be waited for. */
 static gboolean
 send_some(Connection *connection, Flow *flow)
 {
-    gsize length = MIN((gsize)g_rand_int_range(flow->random, 1, 40000), N_BYTES - flow->n_sent);
+    gsize length = any_up_to(flow, 40000, N_BYTES - flow->n_sent);
     gssize n = vcp_tls_client_send(connection->client, flow->sent + flow->n_sent, length, NULL);
 
     if (n == VCP_TLS_AGAIN)
@@ -437,10 +445,9 @@ send_some(Connection *connection, Flow *flow)
 static gboolean
 receive_some(Connection *connection, Flow *flow)
 {
-    gsize room =
-        MIN((gsize)g_rand_int_range(flow->random, 1, 20000), N_BYTES - flow->n_received);
-    gssize n = vcp_tls_client_receive(connection->client, flow->received + flow->n_received,
-                                      room, NULL);
+    gsize room = any_up_to(flow, 20000, N_BYTES - flow->n_received);
+    guint8 *to = flow->received + flow->n_received;
+    gssize n = vcp_tls_client_receive(connection->client, to, room, NULL);
 
     if (n == VCP_TLS_AGAIN)
         return FALSE;
