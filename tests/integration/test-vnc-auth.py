@@ -184,11 +184,12 @@ class Tunnel(case.Case):
         self.assert_serves(proxy, "tok", vm)
         self.assert_refused(self.outcome(proxy, "bad"), 4502)
 
-    def test_vencrypt_inside(self):
+    def test_no_second_tls_inside(self):
+        """A server behind a tunnel that wants VeNCrypt as well: TLS in TLS is not spoken (docs/protocols.md)."""
         vm = self.start_guest()
         tunnel = self.tunnel(vm.address)
         proxy = self.start_daemon({"tok": vnc(tunnel.address, tlsTunnel=True)})
-        self.assert_serves(proxy, "tok", vm)
+        self.assert_refused(self.outcome(proxy, "tok"), 4403)
 
     def test_wrong_name(self):
         vm = self.start_guest(tls=None)

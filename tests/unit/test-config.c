@@ -321,7 +321,8 @@ test_resolver_uri(void)
 static void
 test_resolver_tls(void)
 {
-    g_autoptr(VcpConfig) shared = must_parse("--connect-tls-cert c --connect-tls-key k --connect-tls-ca a");
+    g_autoptr(VcpConfig) shared =
+        must_parse("--connect-tls-cert c --connect-tls-key k --connect-tls-ca a");
     g_autoptr(VcpConfig) own = must_parse("--connect-tls-key k --resolver-tls-key r");
 
     g_assert_cmpstr(shared->resolver_tls_cert, ==, "c");
