@@ -35,7 +35,8 @@ vc_address_is_literal(const char *host)
     const char *zone = strchr(host, '%');
 
     if (zone == NULL)
-        return inet_pton(AF_INET, host, &address) == 1 || inet_pton(AF_INET6, host, &address) == 1;
+        return inet_pton(AF_INET, host, &address) == 1 ||
+               inet_pton(AF_INET6, host, &address) == 1;
     g_autofree char *bare = g_strndup(host, (gsize)(zone - host));
     return inet_pton(AF_INET6, bare, &address) == 1 && is_name(zone + 1, MAX_ZONE);
 }

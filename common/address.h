@@ -4,13 +4,16 @@
 
 #include <glib.h>
 
-/* Splits text into host (no brackets) and port (1–65535). A bare v6 literal without brackets is refused, its port
- * would be a guess. Errors: VC_ERROR_CONFIG, what is wrong with it, without the text itself. Any thread. */
-gboolean vc_address_split(const char *text, char **host /* full */, guint16 *port, GError **error);
+/* Splits text into host (no brackets) and port (1–65535). A bare v6 literal without brackets is
+ * refused, its port would be a guess. Errors: VC_ERROR_CONFIG, what is wrong with it, without
+ * the text itself. Any thread. */
+gboolean vc_address_split(const char *text, char **host /* full */, guint16 *port,
+                          GError **error);
 
-/* Whether host is an IPv4 or IPv6 literal (no brackets; a zone such as %eth0 may follow the latter). */
+/* Whether host is an IPv4 or IPv6 literal (no brackets; a zone such as %eth0 may follow the
+ * latter). */
 gboolean vc_address_is_literal(const char *host);
 
-/* Whether host is such a literal or a host name: letters, digits and - . _, at most 253 of them. Whatever is one can be
- * looked up and logged. */
+/* Whether host is such a literal or a host name: letters, digits and - . _, at most 253 of
+ * them. Whatever is one can be looked up and logged. */
 gboolean vc_address_is_host(const char *host);

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
- * Numbers in network order at the front of a buffer, and appended to one: never past what is there. */
+ * Numbers in network order at the front of a buffer, and appended to one: never past what is
+ * there. */
 #pragma once
 
 #include "common/buffer.h"
 
-/* Reads the number at offset from the buffer's front without taking it; FALSE where it is not all there. */
+/* Reads the number at offset from the buffer's front without taking it; FALSE where it is not
+ * all there. */
 static inline gboolean
 vc_peek_u8(const VcBuffer *buffer, gsize offset, guint8 *value)
 {
@@ -51,6 +53,7 @@ vc_put_u16be(VcBuffer *buffer, guint16 value)
 static inline gboolean
 vc_put_u32be(VcBuffer *buffer, guint32 value)
 {
-    guint8 bytes[4] = {(guint8)(value >> 24), (guint8)(value >> 16), (guint8)(value >> 8), (guint8)value};
+    guint8 bytes[4] = {(guint8)(value >> 24), (guint8)(value >> 16), (guint8)(value >> 8),
+                       (guint8)value};
     return vc_buffer_append(buffer, bytes, sizeof bytes);
 }

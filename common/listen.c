@@ -27,7 +27,8 @@ bind_and_listen(int fd, const struct sockaddr *address, socklen_t length)
     return bind(fd, address, length) == 0 && listen(fd, BACKLOG) == 0;
 }
 
-/* A socket file outlives the process that made it; one that refuses a connection is such a leftover. */
+/* A socket file outlives the process that made it; one that refuses a connection is such a
+ * leftover. */
 static void
 remove_stale_socket(const struct sockaddr_un *address)
 {
@@ -38,7 +39,8 @@ remove_stale_socket(const struct sockaddr_un *address)
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return;
-    if (connect(fd, (const struct sockaddr *)address, sizeof *address) != 0 && errno == ECONNREFUSED)
+    if (connect(fd, (const struct sockaddr *)address, sizeof *address) != 0 &&
+        errno == ECONNREFUSED)
         unlink(address->sun_path);
     close(fd);
 }
@@ -87,7 +89,8 @@ listen_one(const struct addrinfo *candidate)
 static int
 listen_tcp(const char *text, const char *host, const char *port, GError **error)
 {
-    struct addrinfo hints = {.ai_flags = AI_PASSIVE | AI_NUMERICSERV, .ai_socktype = SOCK_STREAM};
+    struct addrinfo hints = {.ai_flags = AI_PASSIVE | AI_NUMERICSERV,
+                             .ai_socktype = SOCK_STREAM};
     struct addrinfo *found = NULL;
 
     int failure = getaddrinfo(host, port, &hints, &found);

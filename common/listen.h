@@ -5,12 +5,13 @@
 #include <glib.h>
 #include <sys/socket.h>
 
-/* Binds and listens. address: "host:port", ":port" and "[v6]:port" (port 0: the system picks one), "unix:PATH" (a socket
- * that nobody answers any more is replaced; anything else at PATH is an error). "[::]" serves IPv4 as well.
- * Returns a non-blocking, close-on-exec descriptor, or -1 with VC_ERROR_CONFIG. Main thread. */
+/* Binds and listens. address: "host:port", ":port" and "[v6]:port" (port 0: the system picks
+ * one), "unix:PATH" (a socket that nobody answers any more is replaced; anything else at PATH
+ * is an error). "[::]" serves IPv4 as well. Returns a non-blocking, close-on-exec descriptor,
+ * or -1 with VC_ERROR_CONFIG. Main thread. */
 int vc_listen(const char *address, GError **error);
 
-/* The address that a socket is bound to or connected to, as text: "127.0.0.1:80", "[::1]:80", "unix:PATH" or "unix". An
- * IPv4 address that came through an IPv6 socket reads as IPv4. */
+/* The address that a socket is bound to or connected to, as text: "127.0.0.1:80", "[::1]:80",
+ * "unix:PATH" or "unix". An IPv4 address that came through an IPv6 socket reads as IPv4. */
 char *vc_sockaddr_to_string(const struct sockaddr_storage *address, socklen_t length);
 char *vc_listen_address(int fd);

@@ -10,8 +10,8 @@ static const struct {
     const char *name;
     GLogLevelFlags level;
 } levels[] = {
-    {"error", G_LOG_LEVEL_CRITICAL},   {"warning", G_LOG_LEVEL_WARNING},
-    {"message", G_LOG_LEVEL_MESSAGE},  {"info", G_LOG_LEVEL_INFO},
+    {"error", G_LOG_LEVEL_CRITICAL},  {"warning", G_LOG_LEVEL_WARNING},
+    {"message", G_LOG_LEVEL_MESSAGE}, {"info", G_LOG_LEVEL_INFO},
     {"debug", G_LOG_LEVEL_DEBUG},
 };
 
@@ -55,8 +55,9 @@ write_line(GLogLevelFlags level, const char *message)
 {
     g_autoptr(GDateTime) now = g_date_time_new_now_utc();
     g_autofree char *time = g_date_time_format(now, "%Y-%m-%dT%H:%M:%S");
-    g_autofree char *line = g_strdup_printf("%s.%03dZ %s: %s\n", time, g_date_time_get_microsecond(now) / 1000,
-                                            level_name(level), message);
+    g_autofree char *line =
+        g_strdup_printf("%s.%03dZ %s: %s\n", time, g_date_time_get_microsecond(now) / 1000,
+                        level_name(level), message);
 
     /* One write a line, so that the lines of several threads stay whole. */
     ssize_t written = write(STDERR_FILENO, line, strlen(line));

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  * The log: lines on stderr, or records in the journal where stderr leads there.
- * Use g_debug (protocol step), g_info (session), g_message (daemon's life), g_warning (the operator must act) and
- * g_critical (the daemon cannot do its work). Never a token, a password, a query string or a resolver's answer. */
+ * Use g_debug (protocol step), g_info (session), g_message (daemon's life), g_warning (the
+ * operator must act) and g_critical (the daemon cannot do its work). Never a token, a password,
+ * a query string or a resolver's answer. */
 #pragma once
 
 #include <glib.h>

@@ -9,7 +9,8 @@
 typedef struct {
     const VcOption *table;
     guint8 *config;
-    gboolean *given; /* by index: a first use of a list on the command line replaces its default */
+    gboolean
+        *given; /* by index: a first use of a list on the command line replaces its default */
 } Parse;
 
 static gpointer
@@ -23,8 +24,10 @@ set_integer(const VcOption *option, guint *target, const char *value, GError **e
 {
     guint64 number;
 
-    if (!g_ascii_string_to_unsigned(value, 10, option->minimum, option->maximum, &number, NULL)) {
-        g_set_error(error, VC_ERROR, VC_ERROR_CONFIG, "--%s takes a whole number from %u to %u, not \"%s\"", option->name,
+    if (!g_ascii_string_to_unsigned(value, 10, option->minimum, option->maximum, &number,
+                                    NULL)) {
+        g_set_error(error, VC_ERROR, VC_ERROR_CONFIG,
+                    "--%s takes a whole number from %u to %u, not \"%s\"", option->name,
                     option->minimum, option->maximum, value);
         return FALSE;
     }
@@ -113,7 +116,8 @@ static GOptionEntry *
 make_entries(const VcOption *table, GPtrArray *texts)
 {
     GArray *entries = g_array_new(TRUE, TRUE, sizeof(GOptionEntry));
-    /* GOption wants the function as a data pointer; ISO C converts one to the other only through a union. */
+    /* GOption wants the function as a data pointer; ISO C converts one to the other only
+     * through a union. */
     union {
         GOptionArgFunc function;
         gpointer pointer;
@@ -141,8 +145,8 @@ gives_value(const char *argument, const VcOption *option)
 {
     gsize length = strlen(option->name);
 
-    return g_str_has_prefix(argument, "--") && strncmp(argument + 2, option->name, length) == 0 &&
-           argument[2 + length] == '=';
+    return g_str_has_prefix(argument, "--") &&
+           strncmp(argument + 2, option->name, length) == 0 && argument[2 + length] == '=';
 }
 
 /* GOption would take --flag=no for --flag. */
@@ -150,9 +154,11 @@ static gboolean
 check_flags(const VcOption *table, char **arguments, GError **error)
 {
     for (const VcOption *option = table; option->name != NULL; option++) {
-        for (char **argument = arguments; option->kind == VC_OPTION_BOOLEAN && *argument != NULL; argument++) {
+        for (char **argument = arguments;
+             option->kind == VC_OPTION_BOOLEAN && *argument != NULL; argument++) {
             if (gives_value(*argument, option)) {
-                g_set_error(error, VC_ERROR, VC_ERROR_CONFIG, "--%s takes no value", option->name);
+                g_set_error(error, VC_ERROR, VC_ERROR_CONFIG, "--%s takes no value",
+                            option->name);
                 return FALSE;
             }
         }
@@ -173,14 +179,16 @@ parse_arguments(GOptionContext *context, int argc, char **argv, GError **error)
         return FALSE;
     }
     if (arguments[0] != NULL && arguments[1] != NULL) {
-        g_set_error(error, VC_ERROR, VC_ERROR_CONFIG, "unexpected argument \"%s\" (see --help)", arguments[1]);
+        g_set_error(error, VC_ERROR, VC_ERROR_CONFIG, "unexpected argument \"%s\" (see --help)",
+                    arguments[1]);
         return FALSE;
     }
     return TRUE;
 }
 
 gboolean
-vc_options_parse(const VcOption *table, gpointer config, int argc, char **argv, const char *summary, GError **error)
+vc_options_parse(const VcOption *table, gpointer config, int argc, char **argv,
+                 const char *summary, GError **error)
 {
     gsize n = 0;
     while (table[n].name != NULL)

@@ -22,10 +22,11 @@ typedef struct {
     const char *help;
 } VcOption;
 
-/* Gives the fields of *config (all zero) their defaults, then those of the command line. summary stands in --help.
+/* Gives the fields of *config (all zero) their defaults, then those of the command line.
+ * summary stands in --help.
  * --help prints and exits with 0. Errors: VC_ERROR_CONFIG. Main thread. */
-gboolean vc_options_parse(const VcOption *table, gpointer config, int argc, char **argv, const char *summary,
-                          GError **error);
+gboolean vc_options_parse(const VcOption *table, gpointer config, int argc, char **argv,
+                          const char *summary, GError **error);
 
 /* Frees what the fields own and sets them to NULL. */
 void vc_options_clear(const VcOption *table, gpointer config);

@@ -99,10 +99,12 @@ read_expires(const json_t *json, gint64 *expires_s, GError **error)
     if (text == NULL)
         return TRUE;
 
-    /* Without a zone of its own a time would depend on where the proxy runs; RFC 3339 demands one. */
+    /* Without a zone of its own a time would depend on where the proxy runs; RFC 3339 demands
+     * one. */
     g_autoptr(GDateTime) time = g_date_time_new_from_iso8601(text, NULL);
     if (time == NULL)
-        return wrong(error, "expires", "must be a time as in RFC 3339, such as 2030-01-31T12:00:00Z");
+        return wrong(error, "expires",
+                     "must be a time as in RFC 3339, such as 2030-01-31T12:00:00Z");
     *expires_s = CLAMP(g_date_time_to_unix(time), 1, LAST_S);
     return TRUE;
 }
@@ -125,7 +127,8 @@ vc_service_from_json(const json_t *json, GError **error)
 
     self->refs = 1;
     if (!json_is_object(json)) {
-        g_set_error_literal(error, VC_ERROR, VC_ERROR_RESOLVER, "a service must be a JSON object");
+        g_set_error_literal(error, VC_ERROR, VC_ERROR_RESOLVER,
+                            "a service must be a JSON object");
         return NULL;
     }
     if (!read_type(json, &self->type, error) || !read_address(json, self, error) ||

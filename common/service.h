@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
- * What a token stands for: which console, where, and how it may be reached. Immutable once made. */
+ * What a token stands for: which console, where, and how it may be reached. Immutable once
+ * made. */
 #pragma once
 
 #include <glib.h>
@@ -14,15 +15,16 @@ typedef enum {
 typedef struct {
     int refs; /* atomic */
     VcConsoleType type;
-    char *address;         /* "host:port" or "[v6]:port" as given, for logs and as the console's name */
-    char *host;            /* host name or literal, without brackets */
-    guint16 port;          /* 1–65535 */
-    gboolean insecure;     /* clear text and weak authentication are acceptable; needs --connect-insecure */
-    gboolean tls_tunnel;   /* TLS from the first byte, the console's protocol inside */
+    char *address; /* "host:port" or "[v6]:port" as given, for logs and as the console's name */
+    char *host;    /* host name or literal, without brackets */
+    guint16 port;  /* 1–65535 */
+    gboolean insecure;      /* clear text and weak authentication are acceptable; needs
+                               --connect-insecure */
+    gboolean tls_tunnel;    /* TLS from the first byte, the console's protocol inside */
     gboolean power_control; /* the client may shut down, reboot and reset the guest (xvp) */
-    char *password;        /* nullable: none. The empty string is a password */
-    char *tls_server_name; /* nullable: name to verify in place of host */
-    gint64 expires_s;      /* seconds since 1970; 0: never */
+    char *password;         /* nullable: none. The empty string is a password */
+    char *tls_server_name;  /* nullable: name to verify in place of host */
+    gint64 expires_s;       /* seconds since 1970; 0: never */
 } VcService;
 
 /* From one JSON object; unknown fields are ignored.

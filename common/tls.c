@@ -13,9 +13,11 @@
 #define PRIORITY "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"
 
 static gboolean
-wrong(GError **error, const char *path, const char *why, const char *flag_prefix, const char *flag_end)
+wrong(GError **error, const char *path, const char *why, const char *flag_prefix,
+      const char *flag_end)
 {
-    g_set_error(error, VC_ERROR, VC_ERROR_CONFIG, "%s: %s (see %s%s)", path, why, flag_prefix, flag_end);
+    g_set_error(error, VC_ERROR, VC_ERROR_CONFIG, "%s: %s (see %s%s)", path, why, flag_prefix,
+                flag_end);
     return FALSE;
 }
 
@@ -37,18 +39,19 @@ vc_tls_check_file(const char *path, const char *flag, GError **error)
 }
 
 static gboolean
-check_files(const char *cert, const char *key, const char *ca, const char *prefix, GError **error)
+check_files(const char *cert, const char *key, const char *ca, const char *prefix,
+            GError **error)
 {
     g_autofree char *cert_flag = g_strconcat(prefix, "-cert", NULL);
     g_autofree char *key_flag = g_strconcat(prefix, "-key", NULL);
     g_autofree char *ca_flag = g_strconcat(prefix, "-ca", NULL);
 
-    return vc_tls_check_file(cert, cert_flag, error) && vc_tls_check_file(key, key_flag, error) &&
-           vc_tls_check_file(ca, ca_flag, error);
+    return vc_tls_check_file(cert, cert_flag, error) &&
+           vc_tls_check_file(key, key_flag, error) && vc_tls_check_file(ca, ca_flag, error);
 }
 
-/* Certificate and key are parsed on their own first, so that one is not blamed for the other; and gnutls leaks memory where
- * it meets a broken certificate while loading both. */
+/* Certificate and key are parsed on their own first, so that one is not blamed for the other;
+ * and gnutls leaks memory where it meets a broken certificate while loading both. */
 static gboolean
 check_certificate(const char *path, const char *prefix, GError **error)
 {
@@ -80,11 +83,13 @@ check_key(const char *path, const char *prefix, GError **error)
     gnutls_x509_privkey_deinit(key);
     gnutls_memset(text.data, 0, text.size);
     gnutls_free(text.data);
-    return n >= 0 || wrong(error, path, "is not a private key in PEM, or has a password", prefix, "-key");
+    return n >= 0 ||
+           wrong(error, path, "is not a private key in PEM, or has a password", prefix, "-key");
 }
 
 static gboolean
-load(VcTlsCredentials *self, const char *cert, const char *key, const char *ca, const char *prefix, GError **error)
+load(VcTlsCredentials *self, const char *cert, const char *key, const char *ca,
+     const char *prefix, GError **error)
 {
     if (!check_files(cert, key, ca, prefix, error) || !check_certificate(cert, prefix, error) ||
         !check_key(key, prefix, error))
@@ -92,7 +97,8 @@ load(VcTlsCredentials *self, const char *cert, const char *key, const char *ca, 
 
     int n = gnutls_certificate_set_x509_trust_file(self->certificate, ca, GNUTLS_X509_FMT_PEM);
     if (n <= 0)
-        return wrong(error, ca, n == 0 ? "contains no certificate" : gnutls_strerror(n), prefix, "-ca");
+        return wrong(error, ca, n == 0 ? "contains no certificate" : gnutls_strerror(n), prefix,
+                     "-ca");
 
     n = gnutls_certificate_set_x509_key_file(self->certificate, cert, key, GNUTLS_X509_FMT_PEM);
     if (n == GNUTLS_E_CERTIFICATE_KEY_MISMATCH)
@@ -101,7 +107,8 @@ load(VcTlsCredentials *self, const char *cert, const char *key, const char *ca, 
 }
 
 VcTlsCredentials *
-vc_tls_credentials_load(const char *cert, const char *key, const char *ca, const char *flag_prefix, GError **error)
+vc_tls_credentials_load(const char *cert, const char *key, const char *ca,
+                        const char *flag_prefix, GError **error)
 {
     g_autoptr(VcTlsCredentials) self = g_new0(VcTlsCredentials, 1);
 

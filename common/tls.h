@@ -5,18 +5,20 @@
 #include <glib.h>
 #include <gnutls/gnutls.h>
 
-/* A certificate, its key, the CA that the peer must be signed by, and the protocol versions: immutable, shared by
- * sessions and threads, alive until the last of them is gone (gnutls counts no references itself). */
+/* A certificate, its key, the CA that the peer must be signed by, and the protocol versions:
+ * immutable, shared by sessions and threads, alive until the last of them is gone (gnutls
+ * counts no references itself). */
 typedef struct {
     int refs; /* atomic */
     gnutls_certificate_credentials_t certificate;
     gnutls_priority_t priority;
 } VcTlsCredentials;
 
-/* Loads PEM files. Errors: VC_ERROR_CONFIG; the message names the file and the reason, and flag_prefix
+/* Loads PEM files. Errors: VC_ERROR_CONFIG; the message names the file and the reason, and
+ * flag_prefix
  * ("--connect-tls") followed by -cert, -key or -ca. */
-VcTlsCredentials *vc_tls_credentials_load(const char *cert, const char *key, const char *ca, const char *flag_prefix,
-                                          GError **error);
+VcTlsCredentials *vc_tls_credentials_load(const char *cert, const char *key, const char *ca,
+                                          const char *flag_prefix, GError **error);
 
 VcTlsCredentials *vc_tls_credentials_ref(VcTlsCredentials *self);
 void vc_tls_credentials_unref(VcTlsCredentials *self); /* nullable */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
- * Tokens: what one may look like, its id for logs, its digest for tables. A token itself is never logged. */
+ * Tokens: what one may look like, its id for logs, its digest for tables. A token itself is
+ * never logged. */
 #pragma once
 
 #include <glib.h>
@@ -8,8 +9,8 @@
 #define VC_TOKEN_ID_SIZE     9  /* 8 hex digits and a NUL */
 #define VC_TOKEN_DIGEST_SIZE 65 /* 64 hex digits and a NUL */
 
-/* 1 to 256 printable ASCII characters without space, / \ ? #, and neither "." nor "..": nothing that could change
- * the path of a resolver's URL. Any thread. */
+/* 1 to 256 printable ASCII characters without space, / \ ? #, and neither "." nor "..": nothing
+ * that could change the path of a resolver's URL. Any thread. */
 gboolean vc_token_is_valid(const char *token);
 
 /* SHA-256 in hex: the key of every table. Two tokens are compared by it, never directly. */

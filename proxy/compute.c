@@ -32,8 +32,9 @@ typedef struct {
     uv_poll_t *poll; /* nullable; polls for these events: */
     int polled;
     gboolean readable, writable; /* until a call says otherwise */
-    gboolean heard_tls;          /* something came through TLS, so the peer has accepted our certificate */
-    VcpTlsClient *tls;           /* nullable */
+    gboolean
+        heard_tls; /* something came through TLS, so the peer has accepted our certificate */
+    VcpTlsClient *tls; /* nullable */
 } Compute;
 
 static void on_poll(uv_poll_t *poll, int status, int events);
@@ -65,18 +66,20 @@ break_off(Compute *self, GError *error /* full, nullable: a plain end */)
 static void
 on_end_of_stream(Compute *self, GError *error /* full, nullable */)
 {
-    /* A TLS 1.3 server looks at the client's certificate after the client has finished: a refusal shows only here. */
+    /* A TLS 1.3 server looks at the client's certificate after the client has finished: a
+     * refusal shows only here. */
     if (self->state == OPEN && !self->heard_tls) {
         g_clear_error(&error);
-        error = g_error_new_literal(VC_ERROR, VC_ERROR_CERTIFICATE,
-                                    "closed right after the TLS handshake: our certificate was probably not accepted");
+        error = g_error_new_literal(
+            VC_ERROR, VC_ERROR_CERTIFICATE,
+            "closed right after the TLS handshake: our certificate was probably not accepted");
     }
     if (error != NULL)
         g_prefix_error(&error, "%s: ", self->service->address);
     break_off(self, error);
 }
 
-/* --- bytes ------------------------------------------------------------------------------------------------------ */
+/* --- bytes --- */
 
 static gssize
 plain_result(gssize n, GError **error)
@@ -108,7 +111,8 @@ fill(VcpEndpoint *end)
 {
     Compute *self = (Compute *)end;
 
-    while ((self->state == PLAIN || self->state == OPEN) && self->readable && vc_buffer_room(&end->in) > 0) {
+    while ((self->state == PLAIN || self->state == OPEN) && self->readable &&
+           vc_buffer_room(&end->in) > 0) {
         GError *error = NULL;
         gssize n = receive_some(self, &error);
         if (n == VCP_TLS_AGAIN) {
@@ -174,12 +178,13 @@ want(VcpEndpoint *end, gboolean read, gboolean write)
     /* During the TLS handshake only TLS knows what it waits for. */
     if (!can_send(self))
         return;
-    poll_for(self, (read && !self->readable ? UV_READABLE : 0) | (write && !self->writable ? UV_WRITABLE : 0));
+    poll_for(self, (read && !self->readable ? UV_READABLE : 0) |
+                       (write && !self->writable ? UV_WRITABLE : 0));
 }
 
 static const VcpEndpointOps ops = {.fill = fill, .flush = flush, .want = want};
 
-/* --- TLS -------------------------------------------------------------------------------------------------------- */
+/* --- TLS --- */
 
 static void
 on_tls_up(Compute *self)
@@ -214,12 +219,15 @@ static void
 start_handshake(Compute *self)
 {
     if (self->setup.credentials == NULL) {
-        on_end_of_stream(self, g_error_new_literal(VC_ERROR, VC_ERROR_POLICY,
-                                                   "needs TLS, and no certificate is loaded (--connect-tls-cert)"));
+        on_end_of_stream(self,
+                         g_error_new_literal(
+                             VC_ERROR, VC_ERROR_POLICY,
+                             "needs TLS, and no certificate is loaded (--connect-tls-cert)"));
         return;
     }
     self->state = TLS;
-    self->tls = vcp_tls_client_new(self->setup.credentials, vc_service_verify_name(self->service), self->fd);
+    self->tls = vcp_tls_client_new(self->setup.credentials,
+                                   vc_service_verify_name(self->service), self->fd);
     vcp_timer_start(self->deadline, self->setup.connect_timeout_s * G_GUINT64_CONSTANT(1000));
     shake_hands(self);
 }
@@ -237,7 +245,7 @@ vcp_compute_start_tls(VcpEndpoint *end)
     flush(end);
 }
 
-/* --- life ------------------------------------------------------------------------------------------------------- */
+/* --- life --- */
 
 static void
 on_poll(uv_poll_t *poll, int status, int events)
@@ -285,13 +293,15 @@ on_deadline(gpointer data)
 {
     Compute *self = data;
 
-    on_end_of_stream(self, g_error_new(VC_ERROR, VC_ERROR_TIMEOUT, "no TLS handshake within %u s",
-                                       self->setup.connect_timeout_s));
+    on_end_of_stream(self,
+                     g_error_new(VC_ERROR, VC_ERROR_TIMEOUT, "no TLS handshake within %u s",
+                                 self->setup.connect_timeout_s));
     vcp_session_pump(self->end.session);
 }
 
 VcpEndpoint *
-vcp_compute_connect(const VcpComputeSetup *setup, VcpSession *session, VcService *service, gboolean tls)
+vcp_compute_connect(const VcpComputeSetup *setup, VcpSession *session, VcService *service,
+                    gboolean tls)
 {
     Compute *self = g_new0(Compute, 1);
 
@@ -304,8 +314,9 @@ vcp_compute_connect(const VcpComputeSetup *setup, VcpSession *session, VcService
     self->tls_from_start = tls;
     self->fd = -1;
     self->deadline = vcp_timer_new(setup->loop, on_deadline, self);
-    self->dial = vcp_dial(setup->loop, service->host, service->port,
-                          setup->connect_timeout_s * G_GUINT64_CONSTANT(1000), on_dialled, self);
+    self->dial =
+        vcp_dial(setup->loop, service->host, service->port,
+                 setup->connect_timeout_s * G_GUINT64_CONSTANT(1000), on_dialled, self);
     return &self->end;
 }
 

@@ -15,14 +15,17 @@ typedef struct {
     guint connect_timeout_s;
 } VcpComputeSetup;
 
-/* Starts a TCP connection to service's address, and TLS on it where tls is set; returns at once. ready is set when all
- * of it stands. What goes wrong stands in error: VC_ERROR_REFUSED, _UNREACHABLE, _CERTIFICATE, _PROTOCOL, _TIMEOUT (after
- * connect_timeout_s for the name and TCP, and again for TLS). The session's pump is called on each change. On the
- * worker's thread, as everything here. */
-VcpEndpoint *vcp_compute_connect(const VcpComputeSetup *setup, VcpSession *session, VcService *service, gboolean tls);
+/* Starts a TCP connection to service's address, and TLS on it where tls is set; returns at
+ * once. ready is set when all of it stands. What goes wrong stands in error: VC_ERROR_REFUSED,
+ * _UNREACHABLE, _CERTIFICATE, _PROTOCOL, _TIMEOUT (after connect_timeout_s for the name and
+ * TCP, and again for TLS). The session's pump is called on each change. On the worker's thread,
+ * as everything here. */
+VcpEndpoint *vcp_compute_connect(const VcpComputeSetup *setup, VcpSession *session,
+                                 VcService *service, gboolean tls);
 
-/* Sends what is in out as it is, then starts TLS and verifies the peer's name; ready is FALSE until it stands.
- * in is empty: bytes that came before TLS would pass as if they had come inside it. */
+/* Sends what is in out as it is, then starts TLS and verifies the peer's name; ready is FALSE
+ * until it stands. in is empty: bytes that came before TLS would pass as if they had come
+ * inside it. */
 void vcp_compute_start_tls(VcpEndpoint *end);
 
 /* Closes and frees; nullable. */

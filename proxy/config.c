@@ -17,12 +17,27 @@
 #define MAX_COUNT  1000000
 #define MAX_TIME_S 86400
 
-#define AT(field)                        G_STRUCT_OFFSET(VcpConfig, field)
-#define FLAG(name, field, help)          {name, 0, VC_OPTION_BOOLEAN, AT(field), NULL, 0, 0, NULL, help}
-#define TEXT(name, field, def, arg, help) {name, 0, VC_OPTION_STRING, AT(field), def, 0, 0, arg, help}
-#define LIST(name, field, def, arg, help) {name, 0, VC_OPTION_STRINGS, AT(field), def, 0, 0, arg, help}
-#define COUNT(name, field, def, help)    {name, 0, VC_OPTION_INTEGER, AT(field), def, 0, MAX_COUNT, "N", help}
-#define TIME(name, field, def, help)     {name, 0, VC_OPTION_INTEGER, AT(field), def, 1, MAX_TIME_S, "SECONDS", help}
+#define AT(field) G_STRUCT_OFFSET(VcpConfig, field)
+#define FLAG(name, field, help)                                                                \
+    {                                                                                          \
+        name, 0, VC_OPTION_BOOLEAN, AT(field), NULL, 0, 0, NULL, help                          \
+    }
+#define TEXT(name, field, def, arg, help)                                                      \
+    {                                                                                          \
+        name, 0, VC_OPTION_STRING, AT(field), def, 0, 0, arg, help                             \
+    }
+#define LIST(name, field, def, arg, help)                                                      \
+    {                                                                                          \
+        name, 0, VC_OPTION_STRINGS, AT(field), def, 0, 0, arg, help                            \
+    }
+#define COUNT(name, field, def, help)                                                          \
+    {                                                                                          \
+        name, 0, VC_OPTION_INTEGER, AT(field), def, 0, MAX_COUNT, "N", help                    \
+    }
+#define TIME(name, field, def, help)                                                           \
+    {                                                                                          \
+        name, 0, VC_OPTION_INTEGER, AT(field), def, 1, MAX_TIME_S, "SECONDS", help             \
+    }
 
 /* clang-format off */
 static const VcOption options[] = {
@@ -79,22 +94,30 @@ check_min_tls(VcpConfig *self, GError **error)
         const char *name;
         int version;
     } versions[] = {
-        {"VersionTLS12", TLS1_2_VERSION}, {"1.2", TLS1_2_VERSION}, {"VersionTLS13", TLS1_3_VERSION},
-        {"1.3", TLS1_3_VERSION},          {"VersionTLS10", 0},     {"1.0", 0},
-        {"VersionTLS11", 0},              {"1.1", 0},
+        {"VersionTLS12", TLS1_2_VERSION},
+        {"1.2", TLS1_2_VERSION},
+        {"VersionTLS13", TLS1_3_VERSION},
+        {"1.3", TLS1_3_VERSION},
+        {"VersionTLS10", 0},
+        {"1.0", 0},
+        {"VersionTLS11", 0},
+        {"1.1", 0},
     };
 
     for (gsize i = 0; i < G_N_ELEMENTS(versions); i++) {
         if (strcmp(self->listen_min_tls, versions[i].name) != 0)
             continue;
         self->min_tls = versions[i].version;
-        return self->min_tls != 0 || wrong(error, "listen-min-tls", self->listen_min_tls,
-                                           "TLS before 1.2 is broken (RFC 8996) and not offered");
+        return self->min_tls != 0 ||
+               wrong(error, "listen-min-tls", self->listen_min_tls,
+                     "TLS before 1.2 is broken (RFC 8996) and not offered");
     }
-    return wrong(error, "listen-min-tls", self->listen_min_tls, "must be VersionTLS12 or VersionTLS13");
+    return wrong(error, "listen-min-tls", self->listen_min_tls,
+                 "must be VersionTLS12 or VersionTLS13");
 }
 
-/* TLS 1.3 suites go by their IANA names in OpenSSL too; older ones have names of OpenSSL's own. */
+/* TLS 1.3 suites go by their IANA names in OpenSSL too; older ones have names of OpenSSL's own.
+ */
 static gboolean
 check_cipher_suites(VcpConfig *self, GError **error)
 {
@@ -109,15 +132,18 @@ check_cipher_suites(VcpConfig *self, GError **error)
     for (char **name = names; *name != NULL; name++) {
         const char *openssl = OPENSSL_cipher_name(g_strstrip(*name));
         if (strcmp(openssl, "(NONE)") == 0)
-            return wrong(error, "listen-cipher-suites", *name, "is not the IANA name of a cipher suite known here");
+            return wrong(error, "listen-cipher-suites", *name,
+                         "is not the IANA name of a cipher suite known here");
         GString *list = g_str_has_prefix(openssl, "TLS_") ? tls13 : tls12;
         g_string_append_printf(list, "%s%s", list->len > 0 ? ":" : "", openssl);
     }
     if (tls12->len == 0 && self->min_tls < TLS1_3_VERSION)
         self->min_tls = TLS1_3_VERSION;
     if (tls13->len == 0 && self->min_tls == TLS1_3_VERSION)
-        return wrong(error, "listen-cipher-suites", self->listen_cipher_suites, "has no suite of TLS 1.3");
-    /* What is not listed is not spoken; a version without suites would only fail in the handshake. */
+        return wrong(error, "listen-cipher-suites", self->listen_cipher_suites,
+                     "has no suite of TLS 1.3");
+    /* What is not listed is not spoken; a version without suites would only fail in the
+     * handshake. */
     self->max_tls = tls13->len > 0 ? TLS1_3_VERSION : TLS1_2_VERSION;
     self->ciphers_tls12 = tls12->len > 0 ? g_strdup(tls12->str) : NULL;
     self->ciphers_tls13 = tls13->len > 0 ? g_strdup(tls13->str) : NULL;
@@ -134,7 +160,8 @@ check_origins(VcpConfig *self, GError **error)
         }
         char *normal = vcp_origin_normalise(*origin);
         if (normal == NULL)
-            return wrong(error, "allowed-origin", *origin, "must be scheme://host or scheme://host:port, or *");
+            return wrong(error, "allowed-origin", *origin,
+                         "must be scheme://host or scheme://host:port, or *");
         g_free(*origin);
         *origin = normal;
     }
@@ -159,7 +186,8 @@ check_resolver(VcpConfig *self, GError **error)
     if (strcmp(self->resolver_mode, "builtin") == 0)
         return TRUE;
     if (strcmp(self->resolver_mode, "external") != 0)
-        return wrong(error, "resolver-mode", self->resolver_mode, "must be builtin or external");
+        return wrong(error, "resolver-mode", self->resolver_mode,
+                     "must be builtin or external");
     if (strpbrk(uri, "?#") != NULL)
         return wrong(error, "resolver-uri", uri, "must end with its path");
     if (g_str_has_prefix(uri, "https://") && strlen(uri) > strlen("https://"))
@@ -167,7 +195,8 @@ check_resolver(VcpConfig *self, GError **error)
     if (!g_str_has_prefix(uri, "http://") || strlen(uri) <= strlen("http://"))
         return wrong(error, "resolver-uri", uri, "must begin with https://");
     return self->resolver_insecure ||
-           wrong(error, "resolver-uri", uri, "clear text towards the resolver needs --resolver-insecure");
+           wrong(error, "resolver-uri", uri,
+                 "clear text towards the resolver needs --resolver-insecure");
 }
 
 static gboolean
@@ -191,7 +220,8 @@ static gboolean
 check_log_level(VcpConfig *self, GError **error)
 {
     if (!vc_log_parse_level(self->log_level, &self->shown))
-        return wrong(error, "log-level", self->log_level, "must be error, warning, message, info or debug");
+        return wrong(error, "log-level", self->log_level,
+                     "must be error, warning, message, info or debug");
     if (self->verbose)
         self->shown = MAX(self->shown, G_LOG_LEVEL_INFO);
     return TRUE;
@@ -201,12 +231,14 @@ VcpConfig *
 vcp_config_parse(int argc, char **argv, GError **error)
 {
     static const char *const summary =
-        "Joins browsers' websockets to the consoles of virtual machines: the token that a client brings is resolved to\n"
+        "Joins browsers' websockets to the consoles of virtual machines: the token that a "
+        "client brings is resolved to\n"
         "a console, which is reached over TLS with certificates on both sides.";
     g_autoptr(VcpConfig) self = g_new0(VcpConfig, 1);
 
-    if (!vc_options_parse(options, self, argc, argv, summary, error) || !check_min_tls(self, error) ||
-        !check_cipher_suites(self, error) || !check_origins(self, error) || !check_resolver(self, error) ||
+    if (!vc_options_parse(options, self, argc, argv, summary, error) ||
+        !check_min_tls(self, error) || !check_cipher_suites(self, error) ||
+        !check_origins(self, error) || !check_resolver(self, error) ||
         !check_web_dir(self, error) || !check_log_level(self, error))
         return NULL;
     if (self->workers == 0)

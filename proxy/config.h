@@ -9,8 +9,8 @@ typedef struct {
     gboolean listen_insecure;
     char *listen_tls_cert, *listen_tls_key, *listen_tls_ca;
     gboolean listen_verify_client;
-    char *listen_min_tls;        /* as given; see min_tls */
-    char *listen_cipher_suites;  /* nullable; as given, see ciphers_* */
+    char *listen_min_tls;       /* as given; see min_tls */
+    char *listen_cipher_suites; /* nullable; as given, see ciphers_* */
 
     gboolean connect_insecure;
     char *connect_tls_cert, *connect_tls_key, *connect_tls_ca;
@@ -26,23 +26,25 @@ typedef struct {
     char *web_dir; /* nullable; resolved to an absolute path without links */
 
     guint workers;
-    guint connect_timeout_s, handshake_timeout_s, resolver_timeout_s, keepalive_s, write_timeout_s;
-    guint max_sessions, max_sessions_per_token, max_sessions_per_console, max_sessions_per_address; /* 0: no limit */
+    guint connect_timeout_s, handshake_timeout_s, resolver_timeout_s, keepalive_s,
+        write_timeout_s;
+    guint max_sessions, max_sessions_per_token, max_sessions_per_console,
+        max_sessions_per_address; /* 0: no limit */
 
     gboolean verbose;
     char *log_level;
     gboolean version;
 
     /* Derived */
-    gboolean any_origin; /* --allowed-origin '*' */
+    gboolean any_origin;  /* --allowed-origin '*' */
     int min_tls, max_tls; /* OpenSSL version numbers */
-    char *ciphers_tls12; /* nullable; OpenSSL's names, for TLS 1.2 */
-    char *ciphers_tls13; /* nullable */
+    char *ciphers_tls12;  /* nullable; OpenSSL's names, for TLS 1.2 */
+    char *ciphers_tls13;  /* nullable */
     GLogLevelFlags shown; /* level of the log */
 } VcpConfig;
 
-/* Parses the command line and checks whatever needs no file. Errors: VC_ERROR_CONFIG, one line that names the flag.
- * Main thread. */
+/* Parses the command line and checks whatever needs no file. Errors: VC_ERROR_CONFIG, one line
+ * that names the flag. Main thread. */
 VcpConfig *vcp_config_parse(int argc, char **argv, GError **error);
 
 void vcp_config_free(VcpConfig *self); /* nullable */

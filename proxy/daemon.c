@@ -16,7 +16,8 @@
 #include "proxy/listener.h"
 #include "proxy/worker.h"
 
-/* Descriptors beside two a session: libraries, listeners, connections that are no session yet. */
+/* Descriptors beside two a session: libraries, listeners, connections that are no session yet.
+ */
 #define SPARE_DESCRIPTORS 10000
 
 static const int signals[] = {SIGTERM, SIGINT, SIGHUP};
@@ -31,7 +32,7 @@ struct VcpDaemon {
     uv_signal_t watches[G_N_ELEMENTS(signals)];
 };
 
-/* --- what is loaded --------------------------------------------------------------------------------------------- */
+/* --- what is loaded --- */
 
 static gboolean
 is_default_missing(const VcpConfig *config)
@@ -47,14 +48,17 @@ load_credentials(VcpDaemon *self, GError **error)
 {
     const VcpConfig *config = self->config;
 
-    /* Somebody who reaches consoles in clear text only needs no certificates; services that want TLS are refused then. */
+    /* Somebody who reaches consoles in clear text only needs no certificates; services that
+     * want TLS are refused then. */
     if (config->connect_insecure && is_default_missing(config)) {
-        g_warning("no client certificate at %s: only services that are marked insecure can be reached",
+        g_warning("no client certificate at %s: only services that are marked insecure can be "
+                  "reached",
                   config->connect_tls_cert);
         return TRUE;
     }
-    self->shared.credentials = vc_tls_credentials_load(config->connect_tls_cert, config->connect_tls_key,
-                                                       config->connect_tls_ca, "--connect-tls", error);
+    self->shared.credentials =
+        vc_tls_credentials_load(config->connect_tls_cert, config->connect_tls_key,
+                                config->connect_tls_ca, "--connect-tls", error);
     return self->shared.credentials != NULL;
 }
 
@@ -68,12 +72,15 @@ load_resolver(VcpDaemon *self, GError **error)
         return self->shared.tokens != NULL;
     }
     if (g_str_has_prefix(config->resolver_uri, "http://")) {
-        g_warning("tokens and passwords go to the resolver in clear text (--resolver-insecure)");
+        g_warning(
+            "tokens and passwords go to the resolver in clear text (--resolver-insecure)");
         return TRUE;
     }
-    /* libcurl reads the files itself, for each new connection; that they fit is better known now. */
-    g_autoptr(VcTlsCredentials) probe = vc_tls_credentials_load(
-        config->resolver_tls_cert, config->resolver_tls_key, config->resolver_tls_ca, "--resolver-tls", error);
+    /* libcurl reads the files itself, for each new connection; that they fit is better known
+     * now. */
+    g_autoptr(VcTlsCredentials) probe =
+        vc_tls_credentials_load(config->resolver_tls_cert, config->resolver_tls_key,
+                                config->resolver_tls_ca, "--resolver-tls", error);
     return probe != NULL;
 }
 
@@ -85,9 +92,11 @@ raise_descriptor_limit(const VcpConfig *config)
 
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
         return;
-    if (limit.rlim_max != RLIM_INFINITY && (config->max_sessions == 0 || wanted > limit.rlim_max)) {
+    if (limit.rlim_max != RLIM_INFINITY &&
+        (config->max_sessions == 0 || wanted > limit.rlim_max)) {
         if (limit.rlim_max < (rlim_t)config->max_sessions * 2)
-            g_warning("the limit of %" G_GUINT64_FORMAT " descriptors is too low for --max-sessions %u",
+            g_warning("the limit of %" G_GUINT64_FORMAT
+                      " descriptors is too low for --max-sessions %u",
                       (guint64)limit.rlim_max, config->max_sessions);
         wanted = limit.rlim_max;
     }
@@ -95,7 +104,7 @@ raise_descriptor_limit(const VcpConfig *config)
     setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-/* --- libwebsockets' log ----------------------------------------------------------------------------------------- */
+/* --- libwebsockets' log --- */
 
 static void
 on_lws_log(int level, const char *line)
@@ -106,7 +115,7 @@ on_lws_log(int level, const char *line)
     g_debug("libwebsockets: %s", g_strchomp(text));
 }
 
-/* --- start ------------------------------------------------------------------------------------------------------ */
+/* --- start --- */
 
 static gboolean
 make_workers(VcpDaemon *self, GError **error)
@@ -135,9 +144,11 @@ start_listening(VcpDaemon *self, GError **error)
     for (guint i = 0; i < fds->len; i++) {
         int fd = g_array_index(fds, int, i);
         g_autofree char *name = vc_listen_address(fd);
-        g_ptr_array_add(self->listeners, vcp_listener_new(&self->loop, fd, self->workers, self->n_workers,
-                                                          self->config->write_timeout_s));
-        g_message("listening on %s (%s)", name, self->config->listen_insecure ? "clear text" : "TLS");
+        g_ptr_array_add(self->listeners,
+                        vcp_listener_new(&self->loop, fd, self->workers, self->n_workers,
+                                         self->config->write_timeout_s));
+        g_message("listening on %s (%s)", name,
+                  self->config->listen_insecure ? "clear text" : "TLS");
     }
     return TRUE;
 }
@@ -159,20 +170,23 @@ start(VcpDaemon *self, GError **error)
 {
     const VcpConfig *config = self->config;
 
-    if (!vcp_front_check(config, error) || !load_credentials(self, error) || !load_resolver(self, error))
+    if (!vcp_front_check(config, error) || !load_credentials(self, error) ||
+        !load_resolver(self, error))
         return FALSE;
     raise_descriptor_limit(config);
     if (!make_workers(self, error) || !start_listening(self, error))
         return FALSE;
     if (config->listen_insecure)
-        g_warning("clients are served in clear text (--listen-insecure): tokens and screens can be read on the way");
+        g_warning("clients are served in clear text (--listen-insecure): tokens and screens "
+                  "can be read on the way");
     if (config->any_origin)
         g_warning("pages of every origin may open consoles (--allowed-origin '*')");
     watch_signals(self);
     for (guint i = 0; i < self->n_workers; i++)
         vcp_worker_start(self->workers[i]);
     if (self->shared.tokens != NULL)
-        g_message("%u tokens from %s", vcp_token_file_count(self->shared.tokens), config->resolver_tokens);
+        g_message("%u tokens from %s", vcp_token_file_count(self->shared.tokens),
+                  config->resolver_tokens);
     g_message("%u workers", self->n_workers);
     g_message("ready");
     return TRUE;
@@ -200,7 +214,7 @@ vcp_daemon_new(const VcpConfig *config, GError **error)
     return start(self, error) ? g_steal_pointer(&self) : NULL;
 }
 
-/* --- run -------------------------------------------------------------------------------------------------------- */
+/* --- run --- */
 
 static void
 reload(VcpDaemon *self)
@@ -210,7 +224,8 @@ reload(VcpDaemon *self)
     if (self->shared.tokens == NULL)
         return;
     if (vcp_token_file_reload(self->shared.tokens, &error))
-        g_message("reloaded: %u tokens from %s", vcp_token_file_count(self->shared.tokens), self->config->resolver_tokens);
+        g_message("reloaded: %u tokens from %s", vcp_token_file_count(self->shared.tokens),
+                  self->config->resolver_tokens);
     else
         g_warning("not reloaded, the old tokens stay: %s", error->message);
 }

@@ -6,8 +6,8 @@
 
 typedef struct VcpDaemon VcpDaemon;
 
-/* Loads certificates and tokens, starts workers, listens. NULL with VC_ERROR_CONFIG, one line that names file, reason
- * and flag. config: not owned. Main thread, as everything here. */
+/* Loads certificates and tokens, starts workers, listens. NULL with VC_ERROR_CONFIG, one line
+ * that names file, reason and flag. config: not owned. Main thread, as everything here. */
 VcpDaemon *vcp_daemon_new(const VcpConfig *config, GError **error);
 
 /* Serves until SIGTERM or SIGINT. SIGHUP reads the tokens again. */

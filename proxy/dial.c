@@ -17,7 +17,8 @@ struct VcpDial {
     VcpDialed dialed;
     gpointer data;
     VcpTimer *deadline;
-    uv_getaddrinfo_t *lookup; /* nullable; owned by libuv until it calls back, then data is NULL if we are gone */
+    uv_getaddrinfo_t *lookup; /* nullable; owned by libuv until it calls back, then data is NULL
+                                 if we are gone */
     struct addrinfo *addresses;
     struct addrinfo *next;
     int fd;
@@ -73,7 +74,8 @@ on_deadline(gpointer data)
 {
     VcpDial *self = data;
 
-    finish(self, g_error_new(VC_ERROR, VC_ERROR_TIMEOUT, "%s: no TCP connection in time", self->name));
+    finish(self, g_error_new(VC_ERROR, VC_ERROR_TIMEOUT, "%s: no TCP connection in time",
+                             self->name));
 }
 
 static GError *
@@ -155,15 +157,18 @@ on_looked_up(uv_getaddrinfo_t *lookup, int status, struct addrinfo *addresses)
     self->lookup = NULL;
     self->addresses = self->next = addresses;
     if (status != 0)
-        finish(self, g_error_new(VC_ERROR, VC_ERROR_UNREACHABLE, "%s: %s", self->name, uv_strerror(status)));
+        finish(self, g_error_new(VC_ERROR, VC_ERROR_UNREACHABLE, "%s: %s", self->name,
+                                 uv_strerror(status)));
     else
         connect_next(self, EADDRNOTAVAIL);
 }
 
 VcpDial *
-vcp_dial(uv_loop_t *loop, const char *host, guint16 port, guint64 timeout_ms, VcpDialed dialed, gpointer data)
+vcp_dial(uv_loop_t *loop, const char *host, guint16 port, guint64 timeout_ms, VcpDialed dialed,
+         gpointer data)
 {
-    static const struct addrinfo hints = {.ai_flags = AI_NUMERICSERV | AI_ADDRCONFIG, .ai_socktype = SOCK_STREAM};
+    static const struct addrinfo hints = {.ai_flags = AI_NUMERICSERV | AI_ADDRCONFIG,
+                                          .ai_socktype = SOCK_STREAM};
     VcpDial *self = g_new0(VcpDial, 1);
     char service[8];
 

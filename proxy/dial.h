@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
- * From a host name and a port to a connected TCP socket, without blocking. On the worker's thread. */
+ * From a host name and a port to a connected TCP socket, without blocking. On the worker's
+ * thread. */
 #pragma once
 
 #include <glib.h>
@@ -7,12 +8,14 @@
 
 typedef struct VcpDial VcpDial;
 
-/* fd: connected, non-blocking, owned by the callee; -1 where error (full) says why. The dial is gone then. */
+/* fd: connected, non-blocking, owned by the callee; -1 where error (full) says why. The dial is
+ * gone then. */
 typedef void (*VcpDialed)(int fd, GError *error, gpointer data);
 
 /* Tries one address of the host after the other; never calls back before it has returned.
  * Errors: VC_ERROR_REFUSED, _UNREACHABLE, _TIMEOUT (after timeout_ms for everything). */
-VcpDial *vcp_dial(uv_loop_t *loop, const char *host, guint16 port, guint64 timeout_ms, VcpDialed dialed, gpointer data);
+VcpDial *vcp_dial(uv_loop_t *loop, const char *host, guint16 port, guint64 timeout_ms,
+                  VcpDialed dialed, gpointer data);
 
 /* Forgets it: no call back any more. Not after the call back. */
 void vcp_dial_cancel(VcpDial *self);

@@ -14,7 +14,8 @@ typedef struct {
     /* Sends from out as much as can go now. NULL where that happens by itself. */
     void (*flush)(VcpEndpoint *self);
 
-    /* Call the session's pump when there is something to read, or when out can be written to the peer. */
+    /* Call the session's pump when there is something to read, or when out can be written to
+     * the peer. */
     void (*want)(VcpEndpoint *self, gboolean read, gboolean write);
 } VcpEndpointOps;
 
@@ -25,8 +26,8 @@ struct VcpEndpoint {
     VcBuffer out;        /* goes to the peer, not sent yet */
     guint64 bytes_in;    /* payload in total */
     guint64 bytes_out;
-    gboolean ready; /* connected, with whatever TLS was asked for */
+    gboolean ready;  /* connected, with whatever TLS was asked for */
     gboolean unsent; /* what left out is not all with the kernel yet */
-    gboolean eof;   /* nothing more will come; in may still hold bytes */
-    GError *error;  /* full, nullable; why the end broke. eof is then set as well */
+    gboolean eof;    /* nothing more will come; in may still hold bytes */
+    GError *error;   /* full, nullable; why the end broke. eof is then set as well */
 };

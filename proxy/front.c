@@ -13,7 +13,7 @@
 /* Room for the cookies of the whole site that the proxy may be a part of. */
 #define MAX_HEADERS 16384
 
-/* --- TLS -------------------------------------------------------------------------------------------------------- */
+/* --- TLS --- */
 
 static gboolean
 wrong(GError **error, const char *file, const char *flag)
@@ -22,7 +22,8 @@ wrong(GError **error, const char *file, const char *flag)
     const char *why = ERR_reason_error_string(code);
 
     ERR_clear_error();
-    g_set_error(error, VC_ERROR, VC_ERROR_CONFIG, "%s: %s (see %s)", file, why != NULL ? why : "not accepted", flag);
+    g_set_error(error, VC_ERROR, VC_ERROR_CONFIG, "%s: %s (see %s)", file,
+                why != NULL ? why : "not accepted", flag);
     return FALSE;
 }
 
@@ -43,11 +44,14 @@ load(SSL_CTX *tls, const VcpConfig *config, GError **error)
     if (SSL_CTX_use_PrivateKey_file(tls, config->listen_tls_key, SSL_FILETYPE_PEM) != 1 ||
         SSL_CTX_check_private_key(tls) != 1)
         return wrong(error, config->listen_tls_key, "--listen-tls-key");
-    if (config->listen_verify_client && SSL_CTX_load_verify_locations(tls, config->listen_tls_ca, NULL) != 1)
+    if (config->listen_verify_client &&
+        SSL_CTX_load_verify_locations(tls, config->listen_tls_ca, NULL) != 1)
         return wrong(error, config->listen_tls_ca, "--listen-tls-ca");
-    if (config->ciphers_tls12 != NULL && SSL_CTX_set_cipher_list(tls, config->ciphers_tls12) != 1)
+    if (config->ciphers_tls12 != NULL &&
+        SSL_CTX_set_cipher_list(tls, config->ciphers_tls12) != 1)
         return wrong(error, config->listen_cipher_suites, "--listen-cipher-suites");
-    if (config->ciphers_tls13 != NULL && SSL_CTX_set_ciphersuites(tls, config->ciphers_tls13) != 1)
+    if (config->ciphers_tls13 != NULL &&
+        SSL_CTX_set_ciphersuites(tls, config->ciphers_tls13) != 1)
         return wrong(error, config->listen_cipher_suites, "--listen-cipher-suites");
     return TRUE;
 }
@@ -60,7 +64,8 @@ vcp_front_check(const VcpConfig *config, GError **error)
     if (!vc_tls_check_file(config->listen_tls_cert, "--listen-tls-cert", error) ||
         !vc_tls_check_file(config->listen_tls_key, "--listen-tls-key", error))
         return FALSE;
-    if (config->listen_verify_client && !vc_tls_check_file(config->listen_tls_ca, "--listen-tls-ca", error))
+    if (config->listen_verify_client &&
+        !vc_tls_check_file(config->listen_tls_ca, "--listen-tls-ca", error))
         return FALSE;
 
     SSL_CTX *scratch = SSL_CTX_new(TLS_server_method());
@@ -74,12 +79,13 @@ vcp_front_set_up_tls(const VcpConfig *config, SSL_CTX *tls)
 {
     SSL_CTX_set_min_proto_version(tls, config->min_tls);
     SSL_CTX_set_max_proto_version(tls, config->max_tls);
-    SSL_CTX_set_options(tls, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE);
+    SSL_CTX_set_options(tls, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
+                                 SSL_OP_CIPHER_SERVER_PREFERENCE);
     /* An idle session holds no buffers for records. */
     SSL_CTX_set_mode(tls, SSL_MODE_RELEASE_BUFFERS);
 }
 
-/* --- libwebsockets ---------------------------------------------------------------------------------------------- */
+/* --- libwebsockets --- */
 
 static unsigned
 descriptor_limit(void)
@@ -114,18 +120,20 @@ make_vhost(VcpFront *self, struct lws_context_creation_info *info, const VcpConf
 }
 
 gboolean
-vcp_front_init(VcpFront *self, const VcpConfig *config, uv_loop_t *loop, gpointer user, GError **error)
+vcp_front_init(VcpFront *self, const VcpConfig *config, uv_loop_t *loop, gpointer user,
+               GError **error)
 {
     static const struct lws_protocols end = {0};
-    /* No time-outs of libwebsockets' own: liveness is the session's matter, and its list of time-outs is searched from
-     * the front for each message. */
+    /* No time-outs of libwebsockets' own: liveness is the session's matter, and its list of
+     * time-outs is searched from the front for each message. */
     static const lws_retry_bo_t no_validity_check = {0};
     const struct lws_protocols *protocols[] = {&vcp_tenant_protocol, &end, NULL};
     void *loops[] = {loop};
     struct lws_context_creation_info info = {
         .port = CONTEXT_PORT_NO_LISTEN_SERVER,
         .pprotocols = protocols,
-        .options = LWS_SERVER_OPTION_EXPLICIT_VHOSTS | LWS_SERVER_OPTION_LIBUV | LWS_SERVER_OPTION_VALIDATE_UTF8,
+        .options = LWS_SERVER_OPTION_EXPLICIT_VHOSTS | LWS_SERVER_OPTION_LIBUV |
+                   LWS_SERVER_OPTION_VALIDATE_UTF8,
         .foreign_loops = loops,
         .user = user,
         .pt_serv_buf_size = 65536,
@@ -147,8 +155,9 @@ vcp_front_init(VcpFront *self, const VcpConfig *config, uv_loop_t *loop, gpointe
         make_vhost(self, &info, config);
     if (self->vhost != NULL)
         return TRUE;
-    g_set_error_literal(error, VC_ERROR, VC_ERROR_CONFIG,
-                        "libwebsockets cannot be set up (is its libuv event plug-in installed?)");
+    g_set_error_literal(
+        error, VC_ERROR, VC_ERROR_CONFIG,
+        "libwebsockets cannot be set up (is its libuv event plug-in installed?)");
     return FALSE;
 }
 
@@ -162,7 +171,8 @@ vcp_front_close(VcpFront *self)
 void
 vcp_front_clear(VcpFront *self)
 {
-    /* The first call closed its handles and the loop has seen them off; this one frees the rest. */
+    /* The first call closed its handles and the loop has seen them off; this one frees the
+     * rest. */
     if (self->context != NULL)
         lws_context_destroy(self->context);
     SSL_CTX_free(self->unused);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
- * A console's protocol between its two peers, as a pure state machine: no descriptor, no clock, no log. */
+ * A console's protocol between its two peers, as a pure state machine: no descriptor, no clock,
+ * no log. */
 #pragma once
 
 #include "common/buffer.h"
@@ -12,7 +13,8 @@ typedef enum {
 
 typedef enum {
     VCP_STEP_WAIT,      /* more bytes are needed; what is in the to buffers may be sent */
-    VCP_STEP_START_TLS, /* send what is in to[VCP_COMPUTE], then TLS there, then advance again */
+    VCP_STEP_START_TLS, /* send what is in to[VCP_COMPUTE], then TLS there, then advance again
+                         */
     VCP_STEP_SPLICE,    /* both sides are joined: from now on relay */
     VCP_STEP_FAILED,    /* error is set */
 } VcpStep;
@@ -20,18 +22,20 @@ typedef enum {
 typedef struct VcpHandshake VcpHandshake;
 
 typedef struct {
-    /* Reads from[side], writes to[side] and says what is next. The same bytes give the same output however they
-     * are cut. Failures: VC_ERROR_CLIENT, _POLICY, _PROTOCOL, _AUTHENTICATION, _CERTIFICATE. */
+    /* Reads from[side], writes to[side] and says what is next. The same bytes give the same
+     * output however they are cut. Failures: VC_ERROR_CLIENT, _POLICY, _PROTOCOL,
+     * _AUTHENTICATION, _CERTIFICATE. */
     VcpStep (*advance)(VcpHandshake *self, VcBuffer *from[2], VcBuffer *to[2], GError **error);
 
-    /* The session failed, here or elsewhere, before the splice: tells the client in the protocol's own words, as far as
-     * it has words for it. Returns FALSE where that has to wait for bytes of the client: call again when some came.
-     * reason: ASCII, for the user. */
+    /* The session failed, here or elsewhere, before the splice: tells the client in the
+     * protocol's own words, as far as it has words for it. Returns FALSE where that has to wait
+     * for bytes of the client: call again when some came. reason: ASCII, for the user. */
     gboolean (*refuse)(VcpHandshake *self, const char *reason, VcBuffer *from, VcBuffer *to);
 
-    /* After the splice: moves what may pass from side's buffer into the other side's. FALSE with VC_ERROR_CLIENT where
-     * the peer's bytes make no sense. NULL: everything passes. */
-    gboolean (*relay)(VcpHandshake *self, VcpSide side, VcBuffer *from, VcBuffer *to, GError **error);
+    /* After the splice: moves what may pass from side's buffer into the other side's. FALSE
+     * with VC_ERROR_CLIENT where the peer's bytes make no sense. NULL: everything passes. */
+    gboolean (*relay)(VcpHandshake *self, VcpSide side, VcBuffer *from, VcBuffer *to,
+                      GError **error);
 
     void (*free)(VcpHandshake *self);
 } VcpHandshakeOps;
@@ -40,9 +44,9 @@ struct VcpHandshake {
     const VcpHandshakeOps *ops;
 };
 
-/* service: the handshake takes a reference. has_credentials: TLS can be started towards the hypervisor.
- * A secure service comes here with TLS running only where it is tunnelled.
- * NULL with VC_ERROR_POLICY for a console type that this proxy does not speak. */
+/* service: the handshake takes a reference. has_credentials: TLS can be started towards the
+ * hypervisor. A secure service comes here with TLS running only where it is tunnelled. NULL
+ * with VC_ERROR_POLICY for a console type that this proxy does not speak. */
 VcpHandshake *vcp_handshake_new(VcService *service, gboolean has_credentials, GError **error);
 
 void vcp_handshake_free(VcpHandshake *self); /* nullable */

@@ -8,26 +8,40 @@
 
 #define RETRY_AFTER_S "5"
 
-/* Pages come from here only, run no inline script, and tell nobody the address that holds their token. */
-#define PAGE_HEADERS                                                                                                   \
-    "content-security-policy: default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "               \
-    "img-src 'self' data: blob:; font-src 'self'; media-src 'self'; connect-src 'self' ws: wss:; "                     \
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'self'\r\n"                                                  \
-    "x-content-type-options: nosniff\r\n"                                                                              \
-    "referrer-policy: no-referrer\r\n"                                                                                 \
+/* Pages come from here only, run no inline script, and tell nobody the address that holds their
+ * token. */
+#define PAGE_HEADERS                                                                           \
+    "content-security-policy: default-src 'none'; script-src 'self'; style-src 'self' "        \
+    "'unsafe-inline'; "                                                                        \
+    "img-src 'self' data: blob:; font-src 'self'; media-src 'self'; connect-src 'self' ws: "   \
+    "wss:; "                                                                                   \
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'self'\r\n"                          \
+    "x-content-type-options: nosniff\r\n"                                                      \
+    "referrer-policy: no-referrer\r\n"                                                         \
     "cache-control: no-cache\r\n"
 
 static const struct {
     const char *suffix;
     const char *type;
 } types[] = {
-    {".html", "text/html; charset=utf-8"}, {".js", "text/javascript; charset=utf-8"},
-    {".mjs", "text/javascript; charset=utf-8"}, {".css", "text/css; charset=utf-8"},
-    {".json", "application/json"}, {".svg", "image/svg+xml"}, {".png", "image/png"},
-    {".ico", "image/x-icon"}, {".jpg", "image/jpeg"}, {".gif", "image/gif"},
-    {".woff", "font/woff"}, {".woff2", "font/woff2"}, {".ttf", "font/ttf"},
-    {".wasm", "application/wasm"}, {".txt", "text/plain; charset=utf-8"},
-    {".mp3", "audio/mpeg"}, {".oga", "audio/ogg"}, {".map", "application/json"},
+    {".html", "text/html; charset=utf-8"},
+    {".js", "text/javascript; charset=utf-8"},
+    {".mjs", "text/javascript; charset=utf-8"},
+    {".css", "text/css; charset=utf-8"},
+    {".json", "application/json"},
+    {".svg", "image/svg+xml"},
+    {".png", "image/png"},
+    {".ico", "image/x-icon"},
+    {".jpg", "image/jpeg"},
+    {".gif", "image/gif"},
+    {".woff", "font/woff"},
+    {".woff2", "font/woff2"},
+    {".ttf", "font/ttf"},
+    {".wasm", "application/wasm"},
+    {".txt", "text/plain; charset=utf-8"},
+    {".mp3", "audio/mpeg"},
+    {".oga", "audio/ogg"},
+    {".map", "application/json"},
 };
 
 static const char *
@@ -41,10 +55,12 @@ type_of(const char *path)
 }
 
 static gboolean
-add_header(struct lws *wsi, const char *name, const char *value, unsigned char **at, unsigned char *end)
+add_header(struct lws *wsi, const char *name, const char *value, unsigned char **at,
+           unsigned char *end)
 {
-    return lws_add_http_header_by_name(wsi, (const unsigned char *)name, (const unsigned char *)value, (int)strlen(value),
-                                       at, end) == 0;
+    return lws_add_http_header_by_name(wsi, (const unsigned char *)name,
+                                       (const unsigned char *)value, (int)strlen(value), at,
+                                       end) == 0;
 }
 
 static gboolean
@@ -68,8 +84,10 @@ answer(struct lws *wsi, unsigned status, const char *text, gboolean close)
     gsize length = strlen(text);
     gboolean is_head = lws_hdr_total_length(wsi, WSI_TOKEN_HEAD_URI) > 0;
 
-    if (lws_add_http_common_headers(wsi, status, "text/plain; charset=utf-8", length, &at, end) != 0 ||
-        !add_headers(wsi, status, &at, end) || (close && !add_header(wsi, "connection:", "close", &at, end)) ||
+    if (lws_add_http_common_headers(wsi, status, "text/plain; charset=utf-8", length, &at,
+                                    end) != 0 ||
+        !add_headers(wsi, status, &at, end) ||
+        (close && !add_header(wsi, "connection:", "close", &at, end)) ||
         lws_finalize_http_header(wsi, &at, end) != 0 || (gsize)(end - at) < length)
         return FALSE;
     if (!is_head) {
@@ -100,7 +118,8 @@ is_hidden(const char *path)
     return strstr(path, "/.") != NULL || strchr(path, '\\') != NULL;
 }
 
-/* The file's real path, or NULL where it is not a plain file below dir: links that lead out of it count as absent. */
+/* The file's real path, or NULL where it is not a plain file below dir: links that lead out of
+ * it count as absent. */
 static char *
 find_file(const char *dir, const char *path)
 {
@@ -112,7 +131,8 @@ find_file(const char *dir, const char *path)
     if (path[0] != '/' || is_hidden(path))
         return NULL;
     char *real = realpath(wanted, NULL);
-    char *found = real != NULL && g_str_has_prefix(real, below) && stat(real, &st) == 0 && S_ISREG(st.st_mode)
+    char *found = real != NULL && g_str_has_prefix(real, below) && stat(real, &st) == 0 &&
+                          S_ISREG(st.st_mode)
                       ? g_strdup(real)
                       : NULL;
     free(real);
@@ -122,7 +142,8 @@ find_file(const char *dir, const char *path)
 static int
 serve_file(struct lws *wsi, const char *file)
 {
-    int n = lws_serve_http_file(wsi, file, type_of(file), PAGE_HEADERS, (int)strlen(PAGE_HEADERS));
+    int n =
+        lws_serve_http_file(wsi, file, type_of(file), PAGE_HEADERS, (int)strlen(PAGE_HEADERS));
 
     /* Positive: all of it has gone already; the connection may serve another request. */
     if (n < 0 || (n > 0 && lws_http_transaction_completed(wsi) != 0))

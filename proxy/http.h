@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
- * Plain HTTP on the public port: health, files of --web-dir, refusals. On the worker's thread. */
+ * Plain HTTP on the public port: health, files of --web-dir, refusals. On the worker's thread.
+ */
 #pragma once
 
 #include <libwebsockets.h>
 
 #include "common/error.h"
 
-/* Answers a GET or HEAD that is not for a websocket; path: decoded. What the caller must return from LWS_CALLBACK_HTTP.
- * web_dir: nullable, absolute and without links. */
+/* Answers a GET or HEAD that is not for a websocket; path: decoded. What the caller must return
+ * from LWS_CALLBACK_HTTP. web_dir: nullable, absolute and without links. */
 int vcp_http_serve(struct lws *wsi, const char *path, const char *web_dir);
 
-/* Refuses: a status with a line of text. FALSE where it could not be written. The connection ends with the next thing
- * that comes on it: see the tenant. */
+/* Refuses: a status with a line of text. FALSE where it could not be written. The connection
+ * ends with the next thing that comes on it: see the tenant. */
 gboolean vcp_http_refuse(struct lws *wsi, VcError code);

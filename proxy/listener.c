@@ -53,7 +53,8 @@ static void
 pause_accepting(VcpListener *self)
 {
     if (!self->has_warned)
-        g_warning("cannot accept connections: %s; raise LimitNOFILE= or ulimit -n", g_strerror(errno));
+        g_warning("cannot accept connections: %s; raise LimitNOFILE= or ulimit -n",
+                  g_strerror(errno));
     self->has_warned = TRUE;
     uv_poll_stop(&self->poll);
     vcp_timer_start(self->pause, PAUSE_MS);
@@ -64,12 +65,14 @@ accept_one(VcpListener *self)
 {
     struct sockaddr_storage address = {0};
     socklen_t length = sizeof address;
-    int fd = accept4(self->fd, (struct sockaddr *)&address, &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    int fd =
+        accept4(self->fd, (struct sockaddr *)&address, &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
     if (fd < 0) {
         if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
             pause_accepting(self);
-        /* A connection that was reset while it waited is no reason to leave the next one waiting. */
+        /* A connection that was reset while it waited is no reason to leave the next one
+         * waiting. */
         return errno == ECONNABORTED || errno == EINTR;
     }
     if (address.ss_family != AF_UNIX)

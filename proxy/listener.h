@@ -9,7 +9,9 @@
 typedef struct VcpListener VcpListener;
 
 /* fd: a listening socket, full. workers: n of them, not owned. */
-VcpListener *vcp_listener_new(uv_loop_t *loop, int fd, VcpWorker **workers, guint n, guint write_timeout_s);
+VcpListener *vcp_listener_new(uv_loop_t *loop, int fd, VcpWorker **workers, guint n,
+                              guint write_timeout_s);
 
-/* Closes the socket, and removes the file of a unix one; nullable. The loop must run once more. */
+/* Closes the socket, and removes the file of a unix one; nullable. The loop must run once more.
+ */
 void vcp_listener_free(VcpListener *self);

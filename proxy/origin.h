@@ -4,5 +4,6 @@
 
 #include <glib.h>
 
-/* "https://Host" → "https://host:443". NULL for whatever is not scheme://host[:port], "null" among them. */
+/* "https://Host" → "https://host:443". NULL for whatever is not scheme://host[:port], "null"
+ * among them. */
 char *vcp_origin_normalise(const char *text);

@@ -30,7 +30,8 @@ is_endpoint(const char *path)
 {
     gsize length = strlen(ENDPOINT);
 
-    return strncmp(path, ENDPOINT, length) == 0 && (path[length] == '\0' || path[length] == '/');
+    return strncmp(path, ENDPOINT, length) == 0 &&
+           (path[length] == '\0' || path[length] == '/');
 }
 
 /* Whether a comma-separated header has this token. */
@@ -79,7 +80,8 @@ check_upgrade(const VcpRequest *request, GError **error)
     if (request->version == NULL || strcmp(request->version, "13") != 0)
         return wrong(error, VC_ERROR_BAD_REQUEST, "the websocket version must be 13");
     if (!is_key(request->key))
-        return wrong(error, VC_ERROR_BAD_REQUEST, "the websocket key is not 16 bytes in base64");
+        return wrong(error, VC_ERROR_BAD_REQUEST,
+                     "the websocket key is not 16 bytes in base64");
     return TRUE;
 }
 
@@ -101,7 +103,8 @@ is_own_origin(const VcpRequest *request, const char *origin)
 {
     if (request->host == NULL)
         return FALSE;
-    g_autofree char *text = g_strconcat(request->is_tls ? "https://" : "http://", request->host, NULL);
+    g_autofree char *text =
+        g_strconcat(request->is_tls ? "https://" : "http://", request->host, NULL);
     g_autofree char *own = vcp_origin_normalise(text);
     return own != NULL && strcmp(own, origin) == 0;
 }
@@ -110,7 +113,8 @@ static gboolean
 check_origin(const VcpRequest *request, const VcpRequestPolicy *policy, GError **error)
 {
     if (request->origin == NULL)
-        return !policy->require_origin || wrong(error, VC_ERROR_ORIGIN, "the request has no Origin");
+        return !policy->require_origin ||
+               wrong(error, VC_ERROR_ORIGIN, "the request has no Origin");
     if (policy->any_origin)
         return TRUE;
 
@@ -137,7 +141,8 @@ find_in_query(const VcpRequest *request, char **token, GError **error)
     for (const char *const *arg = request->args; *arg != NULL; arg++) {
         if (strcmp(*arg, "token") == 0 && !keep_one(token, "", error))
             return FALSE;
-        if (g_str_has_prefix(*arg, "token=") && !keep_one(token, *arg + strlen("token="), error))
+        if (g_str_has_prefix(*arg, "token=") &&
+            !keep_one(token, *arg + strlen("token="), error))
             return FALSE;
     }
     return TRUE;
@@ -173,30 +178,36 @@ find_in_path(const char *path)
     return g_strndup(segment, strcspn(segment, "/"));
 }
 
-/* A browser sends cookies along whichever page asks, so a token in one counts only where the page is known. */
+/* A browser sends cookies along whichever page asks, so a token in one counts only where the
+ * page is known. */
 static gboolean
 check_cookie_use(const VcpRequest *request, const VcpRequestPolicy *policy, GError **error)
 {
     if (policy->any_origin)
-        return wrong(error, VC_ERROR_ORIGIN, "cookie tokens are refused where every origin is allowed");
+        return wrong(error, VC_ERROR_ORIGIN,
+                     "cookie tokens are refused where every origin is allowed");
     if (request->origin == NULL)
         return wrong(error, VC_ERROR_ORIGIN, "a cookie token needs an Origin");
     return TRUE;
 }
 
 static char *
-choose_token(const VcpRequest *request, const VcpRequestPolicy *policy, Tokens *found, GError **error)
+choose_token(const VcpRequest *request, const VcpRequestPolicy *policy, Tokens *found,
+             GError **error)
 {
-    if (!find_in_query(request, &found->query, error) || !find_in_cookie(request, &found->cookie, error))
+    if (!find_in_query(request, &found->query, error) ||
+        !find_in_cookie(request, &found->cookie, error))
         return NULL;
-    if (found->query != NULL && found->cookie != NULL && strcmp(found->query, found->cookie) != 0) {
+    if (found->query != NULL && found->cookie != NULL &&
+        strcmp(found->query, found->cookie) != 0) {
         wrong(error, VC_ERROR_BAD_REQUEST, "query and cookie carry different tokens");
         return NULL;
     }
     if (found->query != NULL)
         return g_steal_pointer(&found->query);
     if (found->cookie != NULL)
-        return check_cookie_use(request, policy, error) ? g_steal_pointer(&found->cookie) : NULL;
+        return check_cookie_use(request, policy, error) ? g_steal_pointer(&found->cookie)
+                                                        : NULL;
 
     char *token = find_in_path(request->path);
     if (token == NULL)
@@ -215,7 +226,8 @@ vcp_request_check(const VcpRequest *request, const VcpRequestPolicy *policy, GEr
         wrong(error, VC_ERROR_NOT_FOUND, "consoles are served at " ENDPOINT " only");
         return NULL;
     }
-    if (!check_http(request, error) || !check_upgrade(request, error) || !check_subprotocols(request, error))
+    if (!check_http(request, error) || !check_upgrade(request, error) ||
+        !check_subprotocols(request, error))
         return NULL;
 
     char *token = choose_token(request, policy, &found, error);

@@ -26,11 +26,13 @@ warn_if_public(const char *path)
     struct stat st;
 
     if (stat(path, &st) == 0 && (st.st_mode & S_IRWXO) != 0)
-        g_warning("%s holds tokens and is open to every user of this machine: chmod o= it", path);
+        g_warning("%s holds tokens and is open to every user of this machine: chmod o= it",
+                  path);
 }
 
 static gboolean
-add(GHashTable *services, const char *path, const char *token, const json_t *json, GError **error)
+add(GHashTable *services, const char *path, const char *token, const json_t *json,
+    GError **error)
 {
     char digest[VC_TOKEN_DIGEST_SIZE], id[VC_TOKEN_ID_SIZE];
     g_autoptr(GError) why = NULL;
@@ -38,8 +40,12 @@ add(GHashTable *services, const char *path, const char *token, const json_t *jso
     vc_token_id(token, id);
     VcService *service = vc_token_is_valid(token) ? vc_service_from_json(json, &why) : NULL;
     if (service == NULL) {
-        g_set_error(error, VC_ERROR, VC_ERROR_CONFIG, "%s: entry of the token with id %s: %s (see --resolver-tokens)", path,
-                    id, why != NULL ? why->message : "not a valid token (1 to 256 printable ASCII characters without / \\ ? #)");
+        g_set_error(
+            error, VC_ERROR, VC_ERROR_CONFIG,
+            "%s: entry of the token with id %s: %s (see --resolver-tokens)", path, id,
+            why != NULL
+                ? why->message
+                : "not a valid token (1 to 256 printable ASCII characters without / \\ ? #)");
         return FALSE;
     }
     vc_token_digest(token, digest);
@@ -61,7 +67,8 @@ read_json(const char *path, GError **error)
     } else if (json_error_code(&why) == json_error_cannot_open_file) {
         wrong(error, path, g_strerror(errno));
     } else {
-        g_autofree char *at = g_strdup_printf("not valid JSON at line %d, column %d", why.line, why.column);
+        g_autofree char *at =
+            g_strdup_printf("not valid JSON at line %d, column %d", why.line, why.column);
         wrong(error, path, at);
     }
     json_decref(root);
@@ -71,8 +78,8 @@ read_json(const char *path, GError **error)
 static GHashTable *
 load(const char *path, GError **error)
 {
-    g_autoptr(GHashTable) services =
-        g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify)vc_service_unref);
+    g_autoptr(GHashTable) services = g_hash_table_new_full(g_str_hash, g_str_equal, g_free,
+                                                           (GDestroyNotify)vc_service_unref);
     json_t *root = read_json(path, error);
     const char *token;
     json_t *json;
@@ -148,7 +155,7 @@ vcp_token_file_free(VcpTokenFile *self)
     g_free(self);
 }
 
-/* --- as a worker's resolver ------------------------------------------------------------------------------------- */
+/* --- as a worker's resolver --- */
 
 typedef struct {
     VcpResolver resolver; /* first */

@@ -32,15 +32,17 @@ struct VcpQuery {
     gsize length;
 };
 
-/* --- answers ---------------------------------------------------------------------------------------------------- */
+/* --- answers --- */
 
 static VcService *
 parse_answer(const VcpQuery *query, GError **error)
 {
-    json_t *json = json_loadb(query->answer != NULL ? query->answer : "", query->length, JSON_REJECT_DUPLICATES, NULL);
+    json_t *json = json_loadb(query->answer != NULL ? query->answer : "", query->length,
+                              JSON_REJECT_DUPLICATES, NULL);
 
     if (json == NULL) {
-        g_set_error_literal(error, VC_ERROR, VC_ERROR_RESOLVER, "the resolver's answer is not valid JSON");
+        g_set_error_literal(error, VC_ERROR, VC_ERROR_RESOLVER,
+                            "the resolver's answer is not valid JSON");
         return NULL;
     }
     VcService *service = vc_service_from_json(json, error);
@@ -54,7 +56,8 @@ read_answer(const VcpQuery *query, CURLcode result, GError **error)
     long status = 0;
 
     if (result != CURLE_OK) {
-        g_set_error(error, VC_ERROR, VC_ERROR_RESOLVER, "the resolver did not answer: %s", curl_easy_strerror(result));
+        g_set_error(error, VC_ERROR, VC_ERROR_RESOLVER, "the resolver did not answer: %s",
+                    curl_easy_strerror(result));
         return NULL;
     }
     curl_easy_getinfo(query->transfer, CURLINFO_RESPONSE_CODE, &status);
@@ -63,7 +66,8 @@ read_answer(const VcpQuery *query, CURLcode result, GError **error)
     if (status == 404 || status == 410)
         g_set_error(error, VC_ERROR, VC_ERROR_TOKEN, "the resolver does not know the token");
     else
-        g_set_error(error, VC_ERROR, VC_ERROR_RESOLVER, "the resolver answered with HTTP status %ld", status);
+        g_set_error(error, VC_ERROR, VC_ERROR_RESOLVER,
+                    "the resolver answered with HTTP status %ld", status);
     return NULL;
 }
 
@@ -97,7 +101,8 @@ on_body(char *data, size_t size, size_t n, void *user)
     VcpQuery *query = user;
     gsize length = size * n;
 
-    /* A short count ends the transfer. The buffer is never moved by realloc, which would leave a copy behind. */
+    /* A short count ends the transfer. The buffer is never moved by realloc, which would leave
+     * a copy behind. */
     if (length > MAX_ANSWER - query->length)
         return 0;
     if (query->answer == NULL)
@@ -107,7 +112,7 @@ on_body(char *data, size_t size, size_t n, void *user)
     return length;
 }
 
-/* --- libcurl on libuv ------------------------------------------------------------------------------------------- */
+/* --- libcurl on libuv --- */
 
 static void
 look_for_finished(HttpsResolver *self)
@@ -183,7 +188,9 @@ on_socket(CURL *transfer, curl_socket_t fd, int what, void *user, void *assigned
     }
     if (socket == NULL)
         socket = watch(self, fd);
-    uv_poll_start(&socket->poll, (what & CURL_POLL_IN ? UV_READABLE : 0) | (what & CURL_POLL_OUT ? UV_WRITABLE : 0),
+    uv_poll_start(&socket->poll,
+                  (what & CURL_POLL_IN ? UV_READABLE : 0) |
+                      (what & CURL_POLL_OUT ? UV_WRITABLE : 0),
                   on_poll);
     return 0;
 }
@@ -211,13 +218,14 @@ on_timer(CURLM *multi, long timeout_ms, void *user)
     return 0;
 }
 
-/* --- queries ---------------------------------------------------------------------------------------------------- */
+/* --- queries --- */
 
 static char *
 make_uri(const char *base, const char *token)
 {
     g_autofree char *escaped = g_uri_escape_string(token, NULL, FALSE);
-    char *uri = g_strconcat(base, g_str_has_suffix(base, "/") ? "" : "/", "token/", escaped, NULL);
+    char *uri =
+        g_strconcat(base, g_str_has_suffix(base, "/") ? "" : "/", "token/", escaped, NULL);
 
     explicit_bzero(escaped, strlen(escaped));
     return uri;
@@ -252,8 +260,10 @@ query(VcpResolver *resolver, const char *token, VcpResolved resolved, gpointer d
     curl_easy_setopt(transfer, CURLOPT_PRIVATE, query);
     curl_easy_setopt(transfer, CURLOPT_WRITEFUNCTION, on_body);
     curl_easy_setopt(transfer, CURLOPT_WRITEDATA, query);
-    curl_easy_setopt(transfer, CURLOPT_TIMEOUT_MS, (long)self->config->resolver_timeout_s * 1000);
-    curl_easy_setopt(transfer, CURLOPT_PROTOCOLS_STR, self->config->resolver_insecure ? "https,http" : "https");
+    curl_easy_setopt(transfer, CURLOPT_TIMEOUT_MS,
+                     (long)self->config->resolver_timeout_s * 1000);
+    curl_easy_setopt(transfer, CURLOPT_PROTOCOLS_STR,
+                     self->config->resolver_insecure ? "https,http" : "https");
     curl_easy_setopt(transfer, CURLOPT_FOLLOWLOCATION, 0L);
     curl_easy_setopt(transfer, CURLOPT_PATH_AS_IS, 1L);
     curl_easy_setopt(transfer, CURLOPT_NOSIGNAL, 1L);

@@ -7,11 +7,12 @@
 #include "common/service.h"
 #include "proxy/config.h"
 
-/* --- the file, shared by all workers, locked -------------------------------------------------------------------- */
+/* --- the file, shared by all workers, locked --- */
 
 typedef struct VcpTokenFile VcpTokenFile;
 
-/* Reads path: {"TOKEN": {service}, …}. NULL with VC_ERROR_CONFIG, which names tokens by their ids only. */
+/* Reads path: {"TOKEN": {service}, …}. NULL with VC_ERROR_CONFIG, which names tokens by their
+ * ids only. */
 VcpTokenFile *vcp_token_file_new(const char *path, GError **error);
 
 /* Reads it again; where that fails the old table stays. Any thread. */
@@ -26,17 +27,19 @@ void vcp_token_file_free(VcpTokenFile *self); /* nullable */
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(VcpTokenFile, vcp_token_file_free)
 
-/* --- a worker's resolver ---------------------------------------------------------------------------------------- */
+/* --- a worker's resolver --- */
 
 typedef struct VcpResolver VcpResolver;
 typedef struct VcpQuery VcpQuery;
 
-/* service: not owned; NULL where error (not owned) says why: VC_ERROR_TOKEN or VC_ERROR_RESOLVER. */
+/* service: not owned; NULL where error (not owned) says why: VC_ERROR_TOKEN or
+ * VC_ERROR_RESOLVER. */
 typedef void (*VcpResolved)(VcService *service, const GError *error, gpointer data);
 
 typedef struct {
     /* The query's handle, or NULL where resolved was called before this returned. */
-    VcpQuery *(*query)(VcpResolver *self, const char *token, VcpResolved resolved, gpointer data);
+    VcpQuery *(*query)(VcpResolver *self, const char *token, VcpResolved resolved,
+                       gpointer data);
     void (*cancel)(VcpResolver *self, VcpQuery *query);
     void (*free)(VcpResolver *self);
 } VcpResolverOps;

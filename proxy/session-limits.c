@@ -47,7 +47,8 @@ vcp_limits_free(VcpLimits *self)
 static guint
 limit_of(const VcpLimits *self, Kind kind)
 {
-    const guint limits[N_KINDS] = {self->values.per_address, self->values.per_token, self->values.per_console};
+    const guint limits[N_KINDS] = {self->values.per_address, self->values.per_token,
+                                   self->values.per_console};
     return limits[kind];
 }
 
@@ -104,8 +105,10 @@ enter_all(VcpSlot *slot, const char *address, const char *token_digest, GError *
     if (enter(slot, BY_ADDRESS, address) && enter(slot, BY_TOKEN, token_digest))
         return TRUE;
     g_set_error(error, VC_ERROR, VC_ERROR_TOO_MANY, "--max-sessions-per-%s is reached",
-                slot->keys[BY_ADDRESS] == NULL && address != NULL && limit_of(self, BY_ADDRESS) != 0 ? "address"
-                                                                                                     : "token");
+                slot->keys[BY_ADDRESS] == NULL && address != NULL &&
+                        limit_of(self, BY_ADDRESS) != 0
+                    ? "address"
+                    : "token");
     leave_all(slot);
     return FALSE;
 }
@@ -140,7 +143,8 @@ vcp_slot_enter_console(VcpSlot *self, const char *console, GError **error)
     gboolean entered = enter(self, BY_CONSOLE, console);
     uv_mutex_unlock(&self->limits->lock);
     if (!entered)
-        g_set_error_literal(error, VC_ERROR, VC_ERROR_IN_USE, "--max-sessions-per-console is reached");
+        g_set_error_literal(error, VC_ERROR, VC_ERROR_IN_USE,
+                            "--max-sessions-per-console is reached");
     return entered;
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
- * How many sessions there may be: in total, for an address, a token, a console. Shared by all workers, locked. */
+ * How many sessions there may be: in total, for an address, a token, a console. Shared by all
+ * workers, locked. */
 #pragma once
 
 #include <glib.h>
@@ -16,9 +17,10 @@ typedef struct VcpSlot VcpSlot;
 VcpLimits *vcp_limits_new(VcpLimitValues values);
 void vcp_limits_free(VcpLimits *self); /* nullable; all slots must be free */
 
-/* address: the client's, without port; nullable where it is unknown (unix socket). token_digest: of the token.
- * NULL with VC_ERROR_FULL or VC_ERROR_TOO_MANY. Any thread. */
-VcpSlot *vcp_limits_enter(VcpLimits *self, const char *address, const char *token_digest, GError **error);
+/* address: the client's, without port; nullable where it is unknown (unix socket).
+ * token_digest: of the token. NULL with VC_ERROR_FULL or VC_ERROR_TOO_MANY. Any thread. */
+VcpSlot *vcp_limits_enter(VcpLimits *self, const char *address, const char *token_digest,
+                          GError **error);
 
 /* Once the console is known; FALSE with VC_ERROR_IN_USE. Any thread. */
 gboolean vcp_slot_enter_console(VcpSlot *self, const char *console, GError **error);

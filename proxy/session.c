@@ -3,8 +3,8 @@
  *   RESOLVING  the resolver is asked what the token stands for
  *   HANDSHAKE  connecting to the hypervisor, and the console's handshake with both ends
  *   SPLICED    bytes flow
- *   REFUSING   failed in the handshake: the client is told in the console's protocol, which may need its answer first
- *   CLOSING    what is left goes out, then the close frame; the session goes when the websocket has gone */
+ *   REFUSING   failed in the handshake: the console's protocol tells the client
+ *   CLOSING    what is left goes out, then the close frame; it ends with the websocket */
 #include "proxy/session.h"
 
 #include <string.h>
@@ -12,6 +12,7 @@
 #include "common/token.h"
 #include "proxy/compute.h"
 #include "proxy/handshake.h"
+#include "proxy/liveness.h"
 #include "proxy/tenant.h"
 #include "proxy/timer.h"
 
@@ -19,7 +20,8 @@
 #define REFUSE_TIMEOUT_MS 2000
 #define CLOSE_TIMEOUT_MS  3000
 
-/* A tenant end is paused while less than this is free: what libwebsockets still has in hand must fit. */
+/* A tenant end is paused while less than this is free: what libwebsockets still has in hand
+ * must fit. */
 #define TENANT_RESERVE (VC_BUFFER_SIZE / 2)
 
 typedef enum { RESOLVING, HANDSHAKE, SPLICED, REFUSING, CLOSING } State;
@@ -44,12 +46,8 @@ struct VcpSession {
     VcpTimer *clock;
     guint64 clock_due_ms; /* 0: stopped */
     guint64 started_ms;
-    guint64 deadline_ms;   /* of the handshake, the refusal or the close */
-    guint64 heard_ms;      /* when the client last showed life */
-    guint64 stalled_ms;    /* since when the client takes nothing; 0: it does */
-    guint64 taken;         /* what it had taken when the pump last looked */
-    guint unanswered;      /* pings */
-    gboolean tenant_paused;
+    guint64 deadline_ms; /* of the handshake, the refusal or the close */
+    VcpLiveness life;
 };
 
 static guint64
@@ -64,13 +62,14 @@ config_of(const VcpSession *self)
     return vcp_worker_shared(self->worker)->config;
 }
 
-/* --- the end of a session --------------------------------------------------------------------------------------- */
+/* --- the end of a session --- */
 
 static void
 log_start(const VcpSession *self)
 {
-    g_info("session %" G_GUINT64_FORMAT " started: token %s client %s console %s %s", self->id, self->token_id,
-           self->client, vc_console_type_name(self->service->type), self->service->address);
+    g_info("session %" G_GUINT64_FORMAT " started: token %s client %s console %s %s", self->id,
+           self->token_id, self->client, vc_console_type_name(self->service->type),
+           self->service->address);
 }
 
 static void
@@ -79,17 +78,20 @@ log_end(const VcpSession *self)
     VcError code = vc_error_code(self->reason);
 
     if (self->id == 0) {
-        g_log(G_LOG_DOMAIN, vc_error_log_level(code), "refused: token %s client %s code %u reason %s: %s", self->token_id,
-              self->client, vc_error_close_code(code), vc_error_name(code), self->reason->message);
+        g_log(G_LOG_DOMAIN, vc_error_log_level(code),
+              "refused: token %s client %s code %u reason %s: %s", self->token_id, self->client,
+              vc_error_close_code(code), vc_error_name(code), self->reason->message);
         return;
     }
     double seconds = (double)(now_ms(self) - self->started_ms) / 1000;
     g_log(G_LOG_DOMAIN, vc_error_log_level(code),
-          "session %" G_GUINT64_FORMAT " ended: token %s client %s console %s %s seconds %.1f received %" G_GUINT64_FORMAT
+          "session %" G_GUINT64_FORMAT
+          " ended: token %s client %s console %s %s seconds %.1f received %" G_GUINT64_FORMAT
           " sent %" G_GUINT64_FORMAT " code %u reason %s: %s",
-          self->id, self->token_id, self->client, vc_console_type_name(self->service->type), self->service->address,
-          seconds, self->ends[VCP_TENANT]->bytes_in, self->ends[VCP_TENANT]->bytes_out, vc_error_close_code(code),
-          vc_error_name(code), self->reason->message);
+          self->id, self->token_id, self->client, vc_console_type_name(self->service->type),
+          self->service->address, seconds, self->ends[VCP_TENANT]->bytes_in,
+          self->ends[VCP_TENANT]->bytes_out, vc_error_close_code(code), vc_error_name(code),
+          self->reason->message);
 }
 
 static void
@@ -173,7 +175,7 @@ vcp_session_tenant_gone(VcpSession *self)
     vcp_session_pump(self);
 }
 
-/* --- resolver --------------------------------------------------------------------------------------------------- */
+/* --- resolver --- */
 
 static gboolean
 check_service(VcpSession *self, const VcService *service, GError **error)
@@ -185,7 +187,8 @@ check_service(VcpSession *self, const VcService *service, GError **error)
         return FALSE;
     }
     if (service->insecure && !config_of(self)->connect_insecure) {
-        g_set_error_literal(error, VC_ERROR, VC_ERROR_POLICY, "the service is insecure, which needs --connect-insecure");
+        g_set_error_literal(error, VC_ERROR, VC_ERROR_POLICY,
+                            "the service is insecure, which needs --connect-insecure");
         return FALSE;
     }
     return vcp_slot_enter_console(self->slot, service->address, error);
@@ -209,7 +212,8 @@ start_handshake(VcpSession *self)
         return;
     }
     self->state = HANDSHAKE;
-    self->ends[VCP_COMPUTE] = vcp_compute_connect(&setup, self, self->service, self->service->tls_tunnel);
+    self->ends[VCP_COMPUTE] =
+        vcp_compute_connect(&setup, self, self->service, self->service->tls_tunnel);
 }
 
 static void
@@ -233,7 +237,7 @@ on_resolved(VcService *service, const GError *error, gpointer data)
     vcp_session_pump(self);
 }
 
-/* --- the clock -------------------------------------------------------------------------------------------------- */
+/* --- the clock --- */
 
 static void
 on_deadline(VcpSession *self)
@@ -255,55 +259,32 @@ on_deadline(VcpSession *self)
     }
 }
 
-static guint64
-silence_allowed_ms(const VcpSession *self)
-{
-    return config_of(self)->keepalive_s * G_GUINT64_CONSTANT(1000) * (self->unanswered + 1);
-}
-
-static guint64
-write_due_ms(const VcpSession *self)
-{
-    return self->stalled_ms + config_of(self)->write_timeout_s * G_GUINT64_CONSTANT(1000);
-}
-
-static void
-check_writing(VcpSession *self)
-{
-    if (self->stalled_ms == 0 || now_ms(self) < write_due_ms(self))
-        return;
-    if (vcp_tenant_made_progress(self->ends[VCP_TENANT]))
-        self->stalled_ms = now_ms(self);
-    else
-        fail_with(self, VC_ERROR_IDLE, "the client took no byte for longer than --write-timeout");
-}
-
 static void
 check_life(VcpSession *self)
 {
-    /* A client that we do not read, or whose connection is full of our bytes, cannot answer: it is not mute. */
-    if (self->tenant_paused || self->stalled_ms != 0) {
-        self->heard_ms = now_ms(self);
-        self->unanswered = 0;
-        return;
-    }
-    if (now_ms(self) < self->heard_ms + silence_allowed_ms(self))
-        return;
-    if (self->unanswered == 2) {
+    switch (vcp_liveness_check(&self->life, now_ms(self))) {
+    case VCP_LIFE_FINE:
+        break;
+    case VCP_LIFE_PING:
+        vcp_tenant_ping(self->ends[VCP_TENANT]);
+        break;
+    case VCP_LIFE_MUTE:
         fail_with(self, VC_ERROR_IDLE, "the client answered neither of two pings");
-        return;
+        break;
+    case VCP_LIFE_STUCK:
+        if (vcp_tenant_made_progress(self->ends[VCP_TENANT]))
+            vcp_liveness_progress(&self->life, now_ms(self));
+        else
+            fail_with(self, VC_ERROR_IDLE,
+                      "the client took no byte for longer than --write-timeout");
+        break;
     }
-    self->unanswered++;
-    vcp_tenant_ping(self->ends[VCP_TENANT]);
 }
 
 static guint64
 next_due_ms(const VcpSession *self)
 {
-    if (self->state != SPLICED)
-        return self->deadline_ms;
-    guint64 due = self->heard_ms + silence_allowed_ms(self);
-    return self->stalled_ms != 0 ? MIN(due, write_due_ms(self)) : due;
+    return self->state == SPLICED ? vcp_liveness_due(&self->life) : self->deadline_ms;
 }
 
 /* Bytes move the deadlines on, but not the timer: it looks anew when it fires. */
@@ -325,9 +306,7 @@ on_clock(gpointer data)
 
     self->clock_due_ms = 0;
     if (self->state == SPLICED) {
-        check_writing(self);
-        if (self->state == SPLICED)
-            check_life(self);
+        check_life(self);
     } else if (now_ms(self) >= self->deadline_ms) {
         on_deadline(self);
     }
@@ -337,11 +316,10 @@ on_clock(gpointer data)
 void
 vcp_session_heard(VcpSession *self)
 {
-    self->heard_ms = now_ms(self);
-    self->unanswered = 0;
+    vcp_liveness_heard(&self->life, now_ms(self));
 }
 
-/* --- the pump --------------------------------------------------------------------------------------------------- */
+/* --- the pump --- */
 
 static void
 advance(VcpSession *self)
@@ -351,7 +329,8 @@ advance(VcpSession *self)
     VcBuffer *to[2] = {&tenant->out, &compute->out};
     GError *error = NULL;
 
-    /* While TLS is being set up, nothing that the peers sent before may be read as if it had come after. */
+    /* While TLS is being set up, nothing that the peers sent before may be read as if it had
+     * come after. */
     if (self->tls_started && !compute->ready)
         return;
     switch (self->handshake->ops->advance(self->handshake, from, to, &error)) {
@@ -364,7 +343,7 @@ advance(VcpSession *self)
         break;
     case VCP_STEP_SPLICE:
         self->state = SPLICED;
-        self->heard_ms = now_ms(self);
+        vcp_liveness_heard(&self->life, now_ms(self));
         g_debug("session %" G_GUINT64_FORMAT " joined after %" G_GUINT64_FORMAT " ms", self->id,
                 now_ms(self) - self->started_ms);
         break;
@@ -408,7 +387,8 @@ on_compute_ended(VcpSession *self)
     else if (self->state == SPLICED)
         fail_with(self, VC_ERROR_ENDED, "the console has closed the connection");
     else
-        fail_with(self, VC_ERROR_PROTOCOL, "the hypervisor closed the connection during the handshake");
+        fail_with(self, VC_ERROR_PROTOCOL,
+                  "the hypervisor closed the connection during the handshake");
 }
 
 static void
@@ -426,7 +406,8 @@ move_bytes(VcpSession *self)
         vc_buffer_clear(&self->ends[VCP_TENANT]->in);
 
     VcpEndpoint *compute = self->ends[VCP_COMPUTE];
-    if (compute != NULL && compute->eof && (vc_buffer_length(&compute->in) == 0 || self->state == HANDSHAKE))
+    if (compute != NULL && compute->eof &&
+        (vc_buffer_length(&compute->in) == 0 || self->state == HANDSHAKE))
         on_compute_ended(self);
 }
 
@@ -436,18 +417,14 @@ arm(VcpSession *self)
 {
     VcpEndpoint *tenant = self->ends[VCP_TENANT], *compute = self->ends[VCP_COMPUTE];
     gboolean has_output = vc_buffer_length(&tenant->out) > 0;
-    gboolean stalled = has_output || tenant->unsent;
+    gboolean paused = vc_buffer_room(&tenant->in) < TENANT_RESERVE;
 
-    self->tenant_paused = vc_buffer_room(&tenant->in) < TENANT_RESERVE;
-    tenant->ops->want(tenant, !self->tenant_paused, has_output);
+    tenant->ops->want(tenant, !paused, has_output);
     if (compute != NULL)
-        compute->ops->want(compute, vc_buffer_room(&compute->in) > 0, vc_buffer_length(&compute->out) > 0);
-
-    if (!stalled)
-        self->stalled_ms = 0;
-    else if (self->stalled_ms == 0 || tenant->bytes_out != self->taken)
-        self->stalled_ms = now_ms(self);
-    self->taken = tenant->bytes_out;
+        compute->ops->want(compute, vc_buffer_room(&compute->in) > 0,
+                           vc_buffer_length(&compute->out) > 0);
+    vcp_liveness_set(&self->life, now_ms(self), paused, has_output || tenant->unsent,
+                     tenant->bytes_out);
 }
 
 static guint64
@@ -496,8 +473,8 @@ vcp_session_pump(VcpSession *self)
 }
 
 VcpSession *
-vcp_session_new(VcpWorker *worker, VcpEndpoint *tenant, char *token, VcpSlot *slot, const char *client,
-                guint64 accepted_ms)
+vcp_session_new(VcpWorker *worker, VcpEndpoint *tenant, char *token, VcpSlot *slot,
+                const char *client, guint64 accepted_ms)
 {
     VcpSession *self = g_new0(VcpSession, 1);
     VcpResolver *resolver = vcp_worker_resolver(worker);
@@ -509,8 +486,11 @@ vcp_session_new(VcpWorker *worker, VcpEndpoint *tenant, char *token, VcpSlot *sl
     self->slot = slot;
     self->client = g_strdup(client);
     self->clock = vcp_timer_new(vcp_worker_loop(worker), on_clock, self);
-    self->started_ms = self->heard_ms = now_ms(self);
-    self->deadline_ms = accepted_ms + config_of(self)->handshake_timeout_s * G_GUINT64_CONSTANT(1000);
+    self->started_ms = now_ms(self);
+    vcp_liveness_init(&self->life, config_of(self)->keepalive_s,
+                      config_of(self)->write_timeout_s, self->started_ms);
+    self->deadline_ms =
+        accepted_ms + config_of(self)->handshake_timeout_s * G_GUINT64_CONSTANT(1000);
     tenant->session = self;
 
     /* An answer that comes at once must find a session that nobody is about to use. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
- * One client's way to one console: token, service, two ends, and the pump that moves bytes between them.
- * It lives and dies on one worker's thread; only the pump frees it, as its last act. */
+ * One client's way to one console: token, service, two ends, and the pump that moves bytes
+ * between them. It lives and dies on one worker's thread; only the pump frees it, as its last
+ * act. */
 #pragma once
 
 #include "common/error.h"
@@ -9,13 +10,14 @@
 #include "proxy/worker.h"
 
 /* Starts with an established websocket: asks the resolver, connects, and so on.
- * tenant: the client's end, which outlives the session or tells it by vcp_session_tenant_gone().
- * token, slot: full. client: the client's address, for the log. accepted_ms: loop time at which the connection came. */
-VcpSession *vcp_session_new(VcpWorker *worker, VcpEndpoint *tenant, char *token, VcpSlot *slot, const char *client,
-                            guint64 accepted_ms);
+ * tenant: the client's end, which outlives the session or tells it by
+ * vcp_session_tenant_gone(). token, slot: full. client: the client's address, for the log.
+ * accepted_ms: loop time at which the connection came. */
+VcpSession *vcp_session_new(VcpWorker *worker, VcpEndpoint *tenant, char *token, VcpSlot *slot,
+                            const char *client, guint64 accepted_ms);
 
-/* Something has changed at an end: moves whatever can be moved, and decides what to wait for. The session may be gone
- * afterwards. */
+/* Something has changed at an end: moves whatever can be moved, and decides what to wait for.
+ * The session may be gone afterwards. */
 void vcp_session_pump(VcpSession *self);
 
 /* Ends it for this reason (full), unless it is ending already. Pumps. */

@@ -24,7 +24,8 @@ vcp_tcp_tune_client(int fd, guint write_timeout_s)
 {
     set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
     set(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
-    set(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, (int)(write_timeout_s + USER_TIMEOUT_MARGIN_S) * 1000);
+    set(fd, IPPROTO_TCP, TCP_USER_TIMEOUT,
+        (int)(write_timeout_s + USER_TIMEOUT_MARGIN_S) * 1000);
 }
 
 void
@@ -43,5 +44,6 @@ vcp_tcp_acknowledged(int fd)
     struct tcp_info info = {0};
     socklen_t length = sizeof info;
 
-    return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &length) == 0 ? info.tcpi_bytes_acked : 0;
+    return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &length) == 0 ? info.tcpi_bytes_acked
+                                                                      : 0;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  * The client's connection: HTTP until it becomes a websocket, then an endpoint of its session.
- * libwebsockets calls in here; nothing of the session is freed while it does, except through CLOSED. */
+ * libwebsockets calls in here; nothing of the session is freed while it does, except through
+ * CLOSED. */
 #include "proxy/tenant.h"
 
 #include <string.h>
@@ -9,19 +10,21 @@
 #include "common/error.h"
 #include "common/token.h"
 #include "proxy/front.h"
+#include "proxy/headers.h"
 #include "proxy/http.h"
-#include "proxy/request.h"
 #include "proxy/session.h"
 #include "proxy/tcp.h"
 #include "proxy/timer.h"
 
-/* One TLS record: libwebsockets reads no more than this before it looks at flow control again. */
+/* One TLS record: libwebsockets reads no more than this before it looks at flow control again.
+ */
 #define RX_SIZE 16384
 
 /* What a refused client has to take its answer and go. */
 #define REFUSED_TIMEOUT_MS 2000
 
-/* lws_write()'s type for close frames, which libwebsockets keeps out of its public enum; the same in all of 4.x. */
+/* lws_write()'s type for close frames, which libwebsockets keeps out of its public enum; the
+ * same in all of 4.x. */
 #define WRITE_CLOSE ((enum lws_write_protocol)4)
 
 /* Of a websocket control frame (RFC 6455, 5.5): code and reason. */
@@ -31,8 +34,9 @@
 #define TX_SIZE 70000
 
 typedef struct {
-    VcpEndpoint end; /* first; its session is NULL before the upgrade and after the session's end */
-    GList link;      /* in the worker's lists */
+    VcpEndpoint
+        end;    /* first; its session is NULL before the upgrade and after the session's end */
+    GList link; /* in the worker's lists */
     VcpWorker *worker;
     struct lws *wsi;
     char *client;
@@ -45,9 +49,9 @@ typedef struct {
     gboolean is_established;
 
     gboolean close_sent;
-    gboolean reads;      /* flow control as last set */
+    gboolean reads; /* flow control as last set */
     gboolean ping_due;
-    guint16 close_code;  /* 0: not closing */
+    guint16 close_code; /* 0: not closing */
     const char *close_reason;
     guint64 acknowledged; /* bytes, when last looked at */
 } Tenant;
@@ -65,18 +69,20 @@ static void
 start_deadline(Tenant *self)
 {
     vcp_timer_start(self->deadline,
-                    vcp_worker_shared(self->worker)->config->handshake_timeout_s * G_GUINT64_CONSTANT(1000));
+                    vcp_worker_shared(self->worker)->config->handshake_timeout_s *
+                        G_GUINT64_CONSTANT(1000));
 }
 
-/* On libuv libwebsockets looks at its time-outs, and at bytes that it held back, only after an event on a socket of its own.
- * What is asked of it from a timer or from the other end of the session needs such an event. */
+/* On libuv libwebsockets looks at its time-outs, and at bytes that it held back, only after an
+ * event on a socket of its own. What is asked of it from a timer or from the other end of the
+ * session needs such an event. */
 static void
 nudge(Tenant *self)
 {
     lws_cancel_service(lws_get_context(self->wsi));
 }
 
-/* --- what the session asks for ---------------------------------------------------------------------------------- */
+/* --- what the session asks for --- */
 
 static void
 want(VcpEndpoint *end, gboolean read, gboolean write)
@@ -134,129 +140,7 @@ vcp_tenant_kill(VcpEndpoint *end)
     nudge(self);
 }
 
-/* --- the request ------------------------------------------------------------------------------------------------ */
-
-/* The header's value, or NULL where there is none; FALSE where it does not fit. */
-static gboolean
-copy_header(struct lws *wsi, enum lws_token_indexes token, char **value /* full */)
-{
-    int length = lws_hdr_total_length(wsi, token);
-
-    if (length <= 0)
-        return TRUE;
-    *value = g_malloc0((gsize)length + 1);
-    return lws_hdr_copy(wsi, *value, length + 1, token) == length;
-}
-
-static GStrv
-copy_args(struct lws *wsi)
-{
-    GPtrArray *args = g_ptr_array_new();
-
-    for (int i = 0;; i++) {
-        int length = lws_hdr_fragment_length(wsi, WSI_TOKEN_HTTP_URI_ARGS, i);
-        if (length <= 0)
-            break;
-        char *arg = g_malloc0((gsize)length + 1);
-        lws_hdr_copy_fragment(wsi, arg, length + 1, WSI_TOKEN_HTTP_URI_ARGS, i);
-        g_ptr_array_add(args, arg);
-    }
-    g_ptr_array_add(args, NULL);
-    return (GStrv)g_ptr_array_free(args, FALSE);
-}
-
-/* What was copied from a request may hold tokens. */
-static void
-wipe_args(GStrv args)
-{
-    for (char **arg = args; arg != NULL && *arg != NULL; arg++)
-        explicit_bzero(*arg, strlen(*arg));
-    g_strfreev(args);
-}
-
-typedef struct {
-    char *path, *connection, *cookie, *http_version, *host, *origin, *subprotocols, *version, *key;
-    GStrv args;
-} Headers;
-
-static void
-clear_headers(Headers *headers)
-{
-    vc_secret_free(headers->path);
-    vc_secret_free(headers->cookie);
-    g_free(headers->connection);
-    g_free(headers->http_version);
-    g_free(headers->host);
-    g_free(headers->origin);
-    g_free(headers->subprotocols);
-    g_free(headers->version);
-    g_free(headers->key);
-    wipe_args(headers->args);
-}
-
-G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Headers, clear_headers)
-
-/* An Origin without a value is not the same as none, which libwebsockets' lengths do not tell apart. */
-static gboolean
-copy_origin(struct lws *wsi, char **value /* full */)
-{
-    if (!copy_header(wsi, WSI_TOKEN_ORIGIN, value))
-        return FALSE;
-    char empty[1];
-    if (*value == NULL && lws_hdr_copy_fragment(wsi, empty, sizeof empty, WSI_TOKEN_ORIGIN, 0) == 0)
-        *value = g_strdup("");
-    return TRUE;
-}
-
-static gboolean
-read_headers(struct lws *wsi, Headers *headers)
-{
-    headers->args = copy_args(wsi);
-    return copy_header(wsi, WSI_TOKEN_GET_URI, &headers->path) && headers->path != NULL &&
-           copy_header(wsi, WSI_TOKEN_HTTP_COOKIE, &headers->cookie) && copy_header(wsi, WSI_TOKEN_HOST, &headers->host) &&
-           copy_header(wsi, WSI_TOKEN_CONNECTION, &headers->connection) && copy_origin(wsi, &headers->origin) && copy_header(wsi, WSI_TOKEN_HTTP, &headers->http_version) &&
-           copy_header(wsi, WSI_TOKEN_PROTOCOL, &headers->subprotocols) &&
-           copy_header(wsi, WSI_TOKEN_VERSION, &headers->version) && copy_header(wsi, WSI_TOKEN_KEY, &headers->key);
-}
-
-static gboolean
-has_body(struct lws *wsi)
-{
-    return lws_hdr_total_length(wsi, WSI_TOKEN_HTTP_CONTENT_LENGTH) > 0 ||
-           lws_hdr_total_length(wsi, WSI_TOKEN_HTTP_TRANSFER_ENCODING) > 0;
-}
-
-static char *
-check_request(Tenant *self, struct lws *wsi, GError **error)
-{
-    const VcpConfig *config = vcp_worker_shared(self->worker)->config;
-    g_auto(Headers) headers = {0};
-    VcpRequestPolicy policy = {
-        .allowed_origins = (const char *const *)config->allowed_origin,
-        .any_origin = config->any_origin,
-        .require_origin = config->require_origin,
-    };
-
-    if (!read_headers(wsi, &headers)) {
-        g_set_error_literal(error, VC_ERROR, VC_ERROR_BAD_REQUEST, "the request is no GET, or a header of it is too long");
-        return NULL;
-    }
-    VcpRequest request = {
-        .path = headers.path,
-        .args = (const char *const *)headers.args,
-        .cookie = headers.cookie,
-        .connection = headers.connection,
-        .http_version = headers.http_version,
-        .host = headers.host,
-        .origin = headers.origin,
-        .subprotocols = headers.subprotocols,
-        .version = headers.version,
-        .key = headers.key,
-        .has_body = has_body(wsi),
-        .is_tls = !config->listen_insecure,
-    };
-    return vcp_request_check(&request, &policy, error);
-}
+/* --- the request --- */
 
 /* The client's address without its port, or NULL where it has none. */
 static char *
@@ -264,7 +148,9 @@ bare_address(const char *client)
 {
     const char *colon = strrchr(client, ':');
 
-    return colon != NULL && !g_str_has_prefix(client, "unix") ? g_strndup(client, (gsize)(colon - client)) : NULL;
+    return colon != NULL && !g_str_has_prefix(client, "unix")
+               ? g_strndup(client, (gsize)(colon - client))
+               : NULL;
 }
 
 static gboolean
@@ -278,12 +164,14 @@ admit(Tenant *self, GError **error)
         return FALSE;
     }
     vc_token_digest(self->token, digest);
-    self->slot = vcp_limits_enter(vcp_worker_shared(self->worker)->limits, address, digest, error);
+    self->slot =
+        vcp_limits_enter(vcp_worker_shared(self->worker)->limits, address, digest, error);
     return self->slot != NULL;
 }
 
-/* The answer must reach a client that has sent more than it should, so the connection is not cut at once: with bytes unread
- * the kernel would reset it. Whatever comes next ends it, and else a short time. */
+/* The answer must reach a client that has sent more than it should, so the connection is not
+ * cut at once: with bytes unread the kernel would reset it. Whatever comes next ends it, and
+ * else a short time. */
 static int
 refuse(Tenant *self, struct lws *wsi, VcError code)
 {
@@ -301,17 +189,17 @@ on_upgrade(Tenant *self, struct lws *wsi)
     if (self->is_refused)
         return -1;
     /* Anything else, h2c among it, libwebsockets would accept or has answered already. */
-    if (!copy_header(wsi, WSI_TOKEN_UPGRADE, &kind) || kind == NULL)
+    if (!vcp_header_copy(wsi, WSI_TOKEN_UPGRADE, &kind) || kind == NULL)
         return -1;
     if (g_ascii_strcasecmp(kind, "websocket") != 0)
         return refuse(self, wsi, VC_ERROR_BAD_REQUEST);
 
-    self->token = check_request(self, wsi, &error);
+    self->token = vcp_headers_check(wsi, vcp_worker_shared(self->worker)->config, &error);
     if (self->token != NULL && admit(self, &error))
         return 0;
     VcError code = vc_error_code(error);
-    g_log(G_LOG_DOMAIN, vc_error_log_level(code), "client %s refused with HTTP status %u: %s", self->client,
-          vc_error_http_status(code), error->message);
+    g_log(G_LOG_DOMAIN, vc_error_log_level(code), "client %s refused with HTTP status %u: %s",
+          self->client, vc_error_http_status(code), error->message);
     return refuse(self, wsi, code);
 }
 
@@ -331,11 +219,12 @@ on_http(Tenant *self, struct lws *wsi)
     /* A connection that is kept alive gets its time anew with each request. */
     self->accepted_ms = uv_now(vcp_worker_loop(self->worker));
     start_deadline(self);
-    if (!copy_header(wsi, WSI_TOKEN_GET_URI, &path) || (path == NULL && !copy_header(wsi, WSI_TOKEN_HEAD_URI, &path)))
+    if (!vcp_header_copy(wsi, WSI_TOKEN_GET_URI, &path) ||
+        (path == NULL && !vcp_header_copy(wsi, WSI_TOKEN_HEAD_URI, &path)))
         return -1;
     if (path == NULL)
         return refuse_plain(self, wsi, VC_ERROR_METHOD);
-    if (has_body(wsi))
+    if (vcp_headers_have_body(wsi))
         return refuse_plain(self, wsi, VC_ERROR_BAD_REQUEST);
     return vcp_http_serve(wsi, path, vcp_worker_shared(self->worker)->config->web_dir);
 }
@@ -344,7 +233,8 @@ on_http(Tenant *self, struct lws *wsi)
 static int
 on_no_http(struct lws *wsi)
 {
-    static const char text[] = "HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+    static const char text[] =
+        "HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
     unsigned char buffer[LWS_PRE + sizeof text];
 
     memcpy(buffer + LWS_PRE, text, sizeof text);
@@ -352,7 +242,7 @@ on_no_http(struct lws *wsi)
     return -1;
 }
 
-/* --- the websocket ---------------------------------------------------------------------------------------------- */
+/* --- the websocket --- */
 
 static int
 on_established(Tenant *self)
@@ -362,8 +252,8 @@ on_established(Tenant *self)
     g_clear_pointer(&self->deadline, vcp_timer_free);
     vcp_worker_remove_half_open(self->worker, &self->link);
     vcp_worker_add_session(self->worker, &self->link);
-    vcp_session_new(self->worker, &self->end, g_steal_pointer(&self->token), g_steal_pointer(&self->slot), self->client,
-                    self->accepted_ms);
+    vcp_session_new(self->worker, &self->end, g_steal_pointer(&self->token),
+                    g_steal_pointer(&self->slot), self->client, self->accepted_ms);
     return 0;
 }
 
@@ -376,20 +266,23 @@ on_receive(Tenant *self, struct lws *wsi, const void *data, size_t length)
         return 0;
     vcp_session_heard(session);
     if (!lws_frame_is_binary(wsi)) {
-        vcp_session_end(session, g_error_new_literal(VC_ERROR, VC_ERROR_CLIENT, "a text frame, where all are binary"));
+        vcp_session_end(session, g_error_new_literal(VC_ERROR, VC_ERROR_CLIENT,
+                                                     "a text frame, where all are binary"));
         return 0;
     }
     self->end.bytes_in += length;
     if (!vc_buffer_append(&self->end.in, data, length)) {
-        vcp_session_end(session, g_error_new_literal(VC_ERROR, VC_ERROR_INTERNAL, "received more than flow control allows"));
+        vcp_session_end(session, g_error_new_literal(VC_ERROR, VC_ERROR_INTERNAL,
+                                                     "received more than flow control allows"));
         return 0;
     }
     vcp_session_pump(session);
     return 0;
 }
 
-/* The close frame is written here and not through lws_close_reason(): a build of libwebsockets 4.1.6 with _DEBUG, as Debian's
- * is, closes twice in a row on libuv (a check of its own), and the second time it does not wait for the frame. */
+/* The close frame is written here and not through lws_close_reason(): a build of
+ * libwebsockets 4.1.6 with _DEBUG, as Debian's is, closes twice in a row on libuv (a check of
+ * its own), and the second time it does not wait for the frame. */
 static int
 write_close(Tenant *self, struct lws *wsi)
 {
@@ -466,7 +359,7 @@ on_closed(Tenant *self)
     return 0;
 }
 
-/* --- life ------------------------------------------------------------------------------------------------------- */
+/* --- life --- */
 
 static void
 free_tenant(Tenant *self)
@@ -495,7 +388,8 @@ callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in
     if (reason == LWS_CALLBACK_WSI_CREATE)
         was_created = TRUE;
     if (reason == LWS_CALLBACK_OPENSSL_LOAD_EXTRA_SERVER_VERIFY_CERTS)
-        vcp_front_set_up_tls(vcp_worker_shared(lws_context_user(lws_get_context(wsi)))->config, user);
+        vcp_front_set_up_tls(vcp_worker_shared(lws_context_user(lws_get_context(wsi)))->config,
+                             user);
     /* OpenSSL's own verdict, in length; a 0 from here would overrule it. */
     if (reason == LWS_CALLBACK_OPENSSL_PERFORM_CLIENT_CERT_VERIFICATION)
         return length != 0 ? 0 : 1;
@@ -557,8 +451,8 @@ vcp_tenant_adopt(VcpWorker *worker, int fd, char *client)
     start_deadline(self);
     vcp_worker_add_half_open(worker, &self->link);
 
-    /* Without a websocket of its own the connection is still ours; with one it is gone through WSI_DESTROY, even where the
-     * result is NULL. */
+    /* Without a websocket of its own the connection is still ours; with one it is gone through
+     * WSI_DESTROY, even where the result is NULL. */
     was_created = FALSE;
     if (lws_adopt_descriptor_vhost_via_info(&how) == NULL && !was_created) {
         close(fd);

@@ -31,7 +31,8 @@ vcp_timer_new(uv_loop_t *loop, VcpTimerFunc func, gpointer data)
 void
 vcp_timer_start(VcpTimer *self, guint64 timeout_ms)
 {
-    /* The loop's clock stands still during a callback; a long one must not eat into the time given. */
+    /* The loop's clock stands still during a callback; a long one must not eat into the time
+     * given. */
     uv_update_time(self->handle.loop);
     uv_timer_start(&self->handle, on_timeout, timeout_ms, 0);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
- * A one-shot timer that can be freed at any moment, which uv_timer_t itself cannot. On the loop's thread only. */
+ * A one-shot timer that can be freed at any moment, which uv_timer_t itself cannot. On the
+ * loop's thread only. */
 #pragma once
 
 #include <glib.h>

@@ -18,8 +18,8 @@ struct VcpTlsClient {
     gboolean is_up;
 };
 
-/* gnutls compares an address with the certificate's addresses only if it parses as one: no brackets, no zone; and a name
- * only without the dot at its end. */
+/* gnutls compares an address with the certificate's addresses only if it parses as one: no
+ * brackets, no zone; and a name only without the dot at its end. */
 static char *
 clean_name(const char *name)
 {
@@ -44,12 +44,14 @@ vcp_tls_client_new(VcTlsCredentials *credentials, const char *name, int fd)
     self->credentials = vc_tls_credentials_ref(credentials);
     self->name = clean_name(name);
     self->verify[0] = (gnutls_typed_vdata_st){GNUTLS_DT_DNS_HOSTNAME, (guchar *)self->name, 0};
-    self->verify[1] = (gnutls_typed_vdata_st){GNUTLS_DT_KEY_PURPOSE_OID, (guchar *)GNUTLS_KP_TLS_WWW_SERVER, 0};
+    self->verify[1] = (gnutls_typed_vdata_st){GNUTLS_DT_KEY_PURPOSE_OID,
+                                              (guchar *)GNUTLS_KP_TLS_WWW_SERVER, 0};
 
-    /* Neither QEMU nor spice-server resumes sessions in a way that would be worth keeping their tickets. A certificate
-     * that the server would not accept is shown all the same: its alert then says what is wrong, even in TLS 1.2. */
-    gnutls_init(&self->session, GNUTLS_CLIENT | GNUTLS_NONBLOCK | GNUTLS_NO_SIGNAL | GNUTLS_NO_TICKETS |
-                                     GNUTLS_FORCE_CLIENT_CERT);
+    /* Neither QEMU nor spice-server resumes sessions in a way that would be worth keeping their
+     * tickets. A certificate that the server would not accept is shown all the same: its alert
+     * then says what is wrong, even in TLS 1.2. */
+    gnutls_init(&self->session, GNUTLS_CLIENT | GNUTLS_NONBLOCK | GNUTLS_NO_SIGNAL |
+                                    GNUTLS_NO_TICKETS | GNUTLS_FORCE_CLIENT_CERT);
     gnutls_priority_set(self->session, credentials->priority);
     gnutls_credentials_set(self->session, GNUTLS_CRD_CERTIFICATE, credentials->certificate);
     gnutls_session_set_verify_cert2(self->session, self->verify, G_N_ELEMENTS(self->verify), 0);
@@ -72,7 +74,7 @@ vcp_tls_client_free(VcpTlsClient *self)
     g_free(self);
 }
 
-/* --- errors ----------------------------------------------------------------------------------------------------- */
+/* --- errors --- */
 
 static gboolean
 is_certificate_alert(gnutls_alert_description_t alert)
@@ -99,7 +101,8 @@ set_verification_error(VcpTlsClient *self, GError **error)
     unsigned status = gnutls_session_get_verify_cert_status(self->session);
 
     gnutls_certificate_verification_status_print(status, GNUTLS_CRT_X509, &text, 0);
-    g_set_error(error, VC_ERROR, VC_ERROR_CERTIFICATE, "certificate for \"%s\" not accepted: %s", self->name,
+    g_set_error(error, VC_ERROR, VC_ERROR_CERTIFICATE,
+                "certificate for \"%s\" not accepted: %s", self->name,
                 text.data != NULL ? (const char *)text.data : "unknown reason");
     gnutls_free(text.data);
 }
@@ -115,7 +118,8 @@ set_error(VcpTlsClient *self, int code, GError **error)
         set_verification_error(self, error);
         break;
     case GNUTLS_E_FATAL_ALERT_RECEIVED:
-        g_set_error(error, VC_ERROR, is_certificate_alert(alert) ? VC_ERROR_CERTIFICATE : VC_ERROR_PROTOCOL,
+        g_set_error(error, VC_ERROR,
+                    is_certificate_alert(alert) ? VC_ERROR_CERTIFICATE : VC_ERROR_PROTOCOL,
                     "TLS alert from the peer: %s", gnutls_alert_get_name(alert));
         break;
     case GNUTLS_E_UNEXPECTED_PACKET_LENGTH:
@@ -128,7 +132,8 @@ set_error(VcpTlsClient *self, int code, GError **error)
         g_set_error_literal(error, VC_ERROR, VC_ERROR_UNREACHABLE, g_strerror(errno));
         break;
     case GNUTLS_E_REHANDSHAKE:
-        g_set_error_literal(error, VC_ERROR, VC_ERROR_PROTOCOL, "the peer asks for renegotiation, which is refused");
+        g_set_error_literal(error, VC_ERROR, VC_ERROR_PROTOCOL,
+                            "the peer asks for renegotiation, which is refused");
         break;
     default:
         g_set_error(error, VC_ERROR, VC_ERROR_PROTOCOL, "TLS: %s", gnutls_strerror(code));
@@ -136,7 +141,7 @@ set_error(VcpTlsClient *self, int code, GError **error)
     }
 }
 
-/* --- bytes ------------------------------------------------------------------------------------------------------ */
+/* --- bytes --- */
 
 VcpTlsStep
 vcp_tls_client_handshake(VcpTlsClient *self, GError **error)
@@ -146,7 +151,8 @@ vcp_tls_client_handshake(VcpTlsClient *self, GError **error)
     do {
         code = gnutls_handshake(self->session);
         if (code == GNUTLS_E_AGAIN || code == GNUTLS_E_INTERRUPTED)
-            return gnutls_record_get_direction(self->session) ? VCP_TLS_WANTS_WRITE : VCP_TLS_WANTS_READ;
+            return gnutls_record_get_direction(self->session) ? VCP_TLS_WANTS_WRITE
+                                                              : VCP_TLS_WANTS_READ;
     } while (code < 0 && !gnutls_error_is_fatal(code));
 
     if (code < 0) {
@@ -170,7 +176,8 @@ vcp_tls_client_receive(VcpTlsClient *self, guint8 *to, gsize room, GError **erro
         return n;
     if (n == GNUTLS_E_AGAIN)
         return VCP_TLS_AGAIN;
-    if (n == GNUTLS_E_PREMATURE_TERMINATION || (n == GNUTLS_E_PULL_ERROR && errno == ECONNRESET))
+    if (n == GNUTLS_E_PREMATURE_TERMINATION ||
+        (n == GNUTLS_E_PULL_ERROR && errno == ECONNRESET))
         return 0;
     set_error(self, (int)n, error);
     return -1;

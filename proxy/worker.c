@@ -88,7 +88,7 @@ vcp_worker_load(VcpWorker *self)
     return (guint)g_atomic_int_get(&self->load);
 }
 
-/* --- tenants ---------------------------------------------------------------------------------------------------- */
+/* --- tenants --- */
 
 static void
 close_everything(VcpWorker *self)
@@ -103,7 +103,8 @@ close_everything(VcpWorker *self)
 static void
 close_if_done(VcpWorker *self)
 {
-    if (self->is_stopping && !self->is_closed && self->half_open.length == 0 && self->sessions.length == 0)
+    if (self->is_stopping && !self->is_closed && self->half_open.length == 0 &&
+        self->sessions.length == 0)
         close_everything(self);
 }
 
@@ -137,7 +138,8 @@ vcp_worker_remove_session(VcpWorker *self, GList *link)
     g_queue_unlink(&self->sessions, link);
 }
 
-/* The allocator keeps what a crowd has left behind, scattered as it is, until it is asked for it. */
+/* The allocator keeps what a crowd has left behind, scattered as it is, until it is asked for
+ * it. */
 static void
 give_back_memory(VcpWorker *self)
 {
@@ -155,19 +157,21 @@ vcp_worker_released(VcpWorker *self)
 {
     g_atomic_int_dec_and_test(&self->load);
     give_back_memory(self);
-    /* From the loop's next turn: libwebsockets is in the middle of letting the connection go. */
+    /* From the loop's next turn: libwebsockets is in the middle of letting the connection go.
+     */
     if (self->is_stopping && !self->is_closed)
         uv_async_send(&self->wake);
 }
 
-/* --- messages from other threads -------------------------------------------------------------------------------- */
+/* --- messages from other threads --- */
 
 static void
 on_stop_timeout(gpointer data)
 {
     VcpWorker *self = data;
 
-    g_warning("%u clients did not answer the close in time and are cut off", self->sessions.length);
+    g_warning("%u clients did not answer the close in time and are cut off",
+              self->sessions.length);
     close_everything(self);
 }
 
@@ -182,8 +186,8 @@ start_stopping(VcpWorker *self)
     for (GList *at = self->sessions.head; at != NULL; at = at->next) {
         VcpEndpoint *tenant = at->data;
         if (tenant->session != NULL)
-            vcp_session_end(tenant->session,
-                            g_error_new_literal(VC_ERROR, VC_ERROR_SHUTDOWN, "the daemon is going down"));
+            vcp_session_end(tenant->session, g_error_new_literal(VC_ERROR, VC_ERROR_SHUTDOWN,
+                                                                 "the daemon is going down"));
     }
 }
 
@@ -240,7 +244,7 @@ vcp_worker_stop(VcpWorker *self)
     uv_async_send(&self->wake);
 }
 
-/* --- life ------------------------------------------------------------------------------------------------------- */
+/* --- life --- */
 
 static gpointer
 run(gpointer data)
@@ -263,9 +267,12 @@ vcp_worker_new(const VcpShared *shared, GError **error)
     uv_loop_init(&self->loop);
     uv_async_init(&self->loop, &self->wake, on_wake);
     self->wake.data = self;
-    self->resolver = shared->tokens != NULL ? vcp_resolver_file_new(shared->tokens)
-                                            : vcp_resolver_https_new(&self->loop, shared->config);
-    return vcp_front_init(&self->front, shared->config, &self->loop, self, error) ? g_steal_pointer(&self) : NULL;
+    self->resolver = shared->tokens != NULL
+                         ? vcp_resolver_file_new(shared->tokens)
+                         : vcp_resolver_https_new(&self->loop, shared->config);
+    return vcp_front_init(&self->front, shared->config, &self->loop, self, error)
+               ? g_steal_pointer(&self)
+               : NULL;
 }
 
 void

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
- * A thread with a loop, a libwebsockets context and the sessions that live on them. Workers share nothing but what
- * VcpShared holds, each piece of which is immutable or locked. */
+ * A thread with a loop, a libwebsockets context and the sessions that live on them. Workers
+ * share nothing but what VcpShared holds, each piece of which is immutable or locked. */
 #pragma once
 
 #include <libwebsockets.h>
@@ -22,7 +22,8 @@ typedef struct {
 
 typedef struct VcpWorker VcpWorker;
 
-/* Makes the loop and the context, on the main thread: libraries are initialised here. NULL with VC_ERROR_CONFIG. */
+/* Makes the loop and the context, on the main thread: libraries are initialised here. NULL with
+ * VC_ERROR_CONFIG. */
 VcpWorker *vcp_worker_new(const VcpShared *shared, GError **error);
 
 void vcp_worker_start(VcpWorker *self);
@@ -33,8 +34,8 @@ void vcp_worker_adopt(VcpWorker *self, int fd, char *client);
 /* Connections that are or will be the worker's. Any thread. */
 guint vcp_worker_load(VcpWorker *self);
 
-/* No new sessions; those that are get VC_ERROR_SHUTDOWN, and the thread ends when they are gone, or cut off after a
- * few seconds. Any thread, once. */
+/* No new sessions; those that are get VC_ERROR_SHUTDOWN, and the thread ends when they are
+ * gone, or cut off after a few seconds. Any thread, once. */
 void vcp_worker_stop(VcpWorker *self);
 
 /* Waits for the thread and frees; one that was never started too. nullable. */
@@ -42,7 +43,7 @@ void vcp_worker_free(VcpWorker *self);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(VcpWorker, vcp_worker_free)
 
-/* --- for what lives on the worker, on its thread ---------------------------------------------------------------- */
+/* --- for what lives on the worker, on its thread --- */
 
 const VcpShared *vcp_worker_shared(const VcpWorker *self);
 uv_loop_t *vcp_worker_loop(VcpWorker *self);
@@ -51,9 +52,9 @@ VcpResolver *vcp_worker_resolver(VcpWorker *self);
 struct lws_vhost *vcp_worker_vhost(VcpWorker *self);
 gboolean vcp_worker_is_stopping(const VcpWorker *self);
 
-/* Every tenant is in the list of those without a session or in that of those with one. link is embedded in it; its data
- * is the tenant's VcpEndpoint. Beyond some thousands without a session the oldest are cut off, so that connections that
- * never become one keep nobody out. */
+/* Every tenant is in the list of those without a session or in that of those with one. link is
+ * embedded in it; its data is the tenant's VcpEndpoint. Beyond some thousands without a session
+ * the oldest are cut off, so that connections that never become one keep nobody out. */
 void vcp_worker_add_half_open(VcpWorker *self, GList *link);
 void vcp_worker_add_session(VcpWorker *self, GList *link);
 void vcp_worker_remove_half_open(VcpWorker *self, GList *link);

@@ -263,6 +263,13 @@ echo_plain(int fd, gpointer data G_GNUC_UNUSED)
     peer_write(fd, text, sizeof text);
 }
 
+static void
+greet(int fd, gpointer data G_GNUC_UNUSED)
+{
+    peer_write(fd, "RFB 003.008\n", 12);
+    peer_wait_for_end(fd);
+}
+
 /* data: the certificate that it shows; nobody need like it. */
 static void
 shake_hands(int fd, gpointer data)
@@ -426,7 +433,7 @@ test_early_end(Fixture *self, gconstpointer data G_GNUC_UNUSED)
 static void
 test_no_tls(Fixture *self, gconstpointer data G_GNUC_UNUSED)
 {
-    connect_peer(self, echo_plain, NULL, TRUE);
+    connect_peer(self, greet, NULL, TRUE);
     run_until(self, has_ended);
     g_assert_error(self->end->error, VC_ERROR, VC_ERROR_PROTOCOL);
 }
@@ -501,33 +508,33 @@ test_start_tls_too_late(Fixture *self, gconstpointer data G_GNUC_UNUSED)
 #define N_BYTES (1 << 20)
 
 static void
-flow(Fixture *self, const char *priority, gsize piece)
+flow(Fixture *self, const char *priority, gsize n_bytes, gsize piece)
 {
-    for (gsize i = 0; i < N_BYTES; i++) {
+    for (gsize i = 0; i < n_bytes; i++) {
         guint8 byte = (guint8)(i * 7 + (i >> 8));
         g_byte_array_append(self->to_send, &byte, 1);
     }
     self->piece = piece;
-    self->expected = N_BYTES;
+    self->expected = n_bytes;
     self->is_moving = TRUE;
     connect_peer(self, echo, priority, TRUE);
     run_until(self, has_all);
-    g_assert_cmpmem(self->received->data, self->received->len, self->to_send->data, N_BYTES);
-    g_assert_cmpuint(self->end->bytes_in, ==, N_BYTES);
-    g_assert_cmpuint(self->end->bytes_out, ==, N_BYTES);
+    g_assert_cmpmem(self->received->data, self->received->len, self->to_send->data, n_bytes);
+    g_assert_cmpuint(self->end->bytes_in, ==, n_bytes);
+    g_assert_cmpuint(self->end->bytes_out, ==, n_bytes);
     g_assert_cmpuint(vc_pool_in_use(self->pool), ==, 0);
 }
 
 static void
 test_flow(Fixture *self, gconstpointer priority)
 {
-    flow(self, priority, VC_BUFFER_SIZE);
+    flow(self, priority, 4 * N_BYTES, VC_BUFFER_SIZE);
 }
 
 static void
 test_flow_in_pieces(Fixture *self, gconstpointer priority)
 {
-    flow(self, priority, 61);
+    flow(self, priority, N_BYTES / 16, 61);
 }
 
 static void

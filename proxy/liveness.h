@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ * Whether a client is alive: pings and their answers, and bytes that it does not take. Pure:
+ * the caller brings the time. */
+#pragma once
+
+#include <glib.h>
+
+typedef enum {
+    VCP_LIFE_FINE,
+    VCP_LIFE_PING,  /* send one */
+    VCP_LIFE_MUTE,  /* two pings went unanswered */
+    VCP_LIFE_STUCK, /* took nothing for the whole write time-out, unless the caller knows better
+                     */
+} VcpLife;
+
+typedef struct {
+    guint64 keepalive_ms, write_timeout_ms;
+    guint64 heard_ms;   /* when the client last showed life */
+    guint64 stalled_ms; /* since when it takes nothing; 0: nothing waits for it */
+    guint64 taken;      /* bytes it had taken when last looked at */
+    guint unanswered;   /* pings */
+    gboolean is_paused; /* we do not read it */
+} VcpLiveness;
+
+void vcp_liveness_init(VcpLiveness *self, guint keepalive_s, guint write_timeout_s,
+                       guint64 now_ms);
+
+/* Something came from the client. */
+void vcp_liveness_heard(VcpLiveness *self, guint64 now_ms);
+
+/* How the connection stands. paused: nothing is read from the client. waiting: bytes wait for
+ * it. taken: bytes handed to its connection in total. */
+void vcp_liveness_set(VcpLiveness *self, guint64 now_ms, gboolean paused, gboolean waiting,
+                      guint64 taken);
+
+/* A stuck client has taken some after all. */
+void vcp_liveness_progress(VcpLiveness *self, guint64 now_ms);
+
+/* When to check next. What happens in between only moves it on, but for the first byte that has
+ * to wait. */
+guint64 vcp_liveness_due(const VcpLiveness *self);
+
+VcpLife vcp_liveness_check(VcpLiveness *self, guint64 now_ms);
