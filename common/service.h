@@ -31,7 +31,8 @@ typedef struct {
  * Errors: VC_ERROR_RESOLVER, the message names the field. Any thread. */
 VcService *vc_service_from_json(const json_t *json, GError **error);
 
-/* The same service as JSON, fields at their defaults left out. */
+/* The same service as JSON; beside type, address and insecure only fields that are not at their
+ * defaults. */
 json_t *vc_service_to_json(const VcService *self);
 
 VcService *vc_service_ref(VcService *self);

@@ -68,7 +68,8 @@ on_end_of_stream(Compute *self, GError *error /* full, nullable */)
 {
     /* A TLS 1.3 server looks at the client's certificate after the client has finished: a
      * refusal shows only here. */
-    if (self->state == OPEN && !self->heard_tls) {
+    if (self->state == OPEN && !self->heard_tls &&
+        !g_error_matches(error, VC_ERROR, VC_ERROR_CERTIFICATE)) {
         g_clear_error(&error);
         error = g_error_new_literal(
             VC_ERROR, VC_ERROR_CERTIFICATE,
