@@ -127,11 +127,13 @@ check_origin(const VcpRequest *request, const VcpRequestPolicy *policy, GError *
 }
 
 static gboolean
-keep_one(char **kept, const char *value, GError **error)
+keep_one(char **kept, char *value /* full */, GError **error)
 {
-    if (*kept != NULL)
+    if (*kept != NULL) {
+        vc_secret_free(value);
         return wrong(error, VC_ERROR_BAD_REQUEST, "the token is given more than once");
-    *kept = g_strdup(value);
+    }
+    *kept = value;
     return TRUE;
 }
 
@@ -139,10 +141,10 @@ static gboolean
 find_in_query(const VcpRequest *request, char **token, GError **error)
 {
     for (const char *const *arg = request->args; *arg != NULL; arg++) {
-        if (strcmp(*arg, "token") == 0 && !keep_one(token, "", error))
+        if (strcmp(*arg, "token") == 0 && !keep_one(token, g_strdup(""), error))
             return FALSE;
         if (g_str_has_prefix(*arg, "token=") &&
-            !keep_one(token, *arg + strlen("token="), error))
+            !keep_one(token, g_strdup(*arg + strlen("token=")), error))
             return FALSE;
     }
     return TRUE;
@@ -151,19 +153,18 @@ find_in_query(const VcpRequest *request, char **token, GError **error)
 static gboolean
 find_in_cookie(const VcpRequest *request, char **token, GError **error)
 {
-    if (request->cookie == NULL)
-        return TRUE;
-    gboolean valid = TRUE;
-    char **pairs = g_strsplit(request->cookie, ";", -1);
-    for (char **pair = pairs; *pair != NULL && valid; pair++) {
-        g_strstrip(*pair);
-        if (g_str_has_prefix(*pair, "token="))
-            valid = keep_one(token, *pair + strlen("token="), error);
+    const gsize name = strlen("token=");
+    const char *pair = request->cookie;
+
+    while (pair != NULL) {
+        pair += strspn(pair, " \t");
+        gsize length = strcspn(pair, ";");
+        if (g_str_has_prefix(pair, "token=") &&
+            !keep_one(token, g_strchomp(g_strndup(pair + name, length - name)), error))
+            return FALSE;
+        pair = pair[length] == ';' ? pair + length + 1 : NULL;
     }
-    for (char **pair = pairs; *pair != NULL; pair++)
-        explicit_bzero(*pair, strlen(*pair));
-    g_strfreev(pairs);
-    return valid;
+    return TRUE;
 }
 
 /* "/websockify/TOKEN", where a load balancer or an old client puts it. */
