@@ -11,10 +11,9 @@
 /* Pages come from here only, run no inline script, and tell nobody the address that holds their
  * token. */
 #define PAGE_HEADERS                                                                           \
-    "content-security-policy: default-src 'none'; script-src 'self'; style-src 'self' "        \
-    "'unsafe-inline'; "                                                                        \
-    "img-src 'self' data: blob:; font-src 'self'; media-src 'self'; connect-src 'self' ws: "   \
-    "wss:; "                                                                                   \
+    "content-security-policy: default-src 'none'; script-src 'self'; style-src 'self'; "       \
+    "img-src 'self' data: blob:; font-src 'self'; media-src 'self'; "                          \
+    "connect-src 'self' ws: wss:; "                                                            \
     "base-uri 'none'; form-action 'none'; frame-ancestors 'self'\r\n"                          \
     "x-content-type-options: nosniff\r\n"                                                      \
     "referrer-policy: no-referrer\r\n"                                                         \

@@ -88,7 +88,7 @@ class Thousands(case.Case):
         growth = []
         for number in (1, 2):
             idle = await self.round(console, SESSIONS, memory)
-            await self.until(lambda: self.proxy.descriptors() == descriptors,
+            await self.until(lambda: self.proxy.descriptors() <= descriptors,
                              f"descriptors freed after round {number}")
             growth.append(self.proxy.memory() - memory)
             tap.diagnose(f"round {number}: {idle / KIB / SESSIONS:.1f} KiB a session while open, "
@@ -146,7 +146,7 @@ class Thousands(case.Case):
         self.assertEqual(set(await in_groups(500, attempt)), {4401})
         memory = self.proxy.memory()
         self.assertEqual(set(await in_groups(1000, attempt)), {4401})
-        await self.until(lambda: self.proxy.descriptors() == descriptors, "descriptors freed")
+        await self.until(lambda: self.proxy.descriptors() <= descriptors, "descriptors freed")
         if not case.daemon.is_sanitized():
             self.assertLess(self.proxy.memory() - memory, 2048 * KIB)
 
