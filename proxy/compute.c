@@ -56,7 +56,6 @@ break_off(Compute *self, GError *error /* full, nullable: a plain end */)
 {
     g_assert(self->state != BROKEN);
     self->state = BROKEN;
-    self->end.ready = FALSE;
     self->end.eof = TRUE;
     self->end.error = error;
     vcp_timer_stop(self->deadline);
@@ -68,9 +67,7 @@ on_end_of_stream(Compute *self, GError *error /* full, nullable */)
 {
     /* A TLS 1.3 server looks at the client's certificate after the client has finished: a
      * refusal shows only here. */
-    if (self->state == OPEN && !self->heard_tls &&
-        !g_error_matches(error, VC_ERROR, VC_ERROR_CERTIFICATE)) {
-        g_clear_error(&error);
+    if (self->state == OPEN && !self->heard_tls && error == NULL) {
         error = g_error_new_literal(
             VC_ERROR, VC_ERROR_CERTIFICATE,
             "closed right after the TLS handshake: our certificate was probably not accepted");
@@ -162,6 +159,7 @@ flush(VcpEndpoint *end)
             vc_buffer_clear(&end->out);
             self->readable = TRUE;
             self->writable = FALSE;
+            vcp_session_pump(end->session);
         } else {
             vc_buffer_consume(&end->out, (gsize)n);
             end->bytes_out += (guint64)n;
@@ -239,9 +237,9 @@ vcp_compute_start_tls(VcpEndpoint *end)
     Compute *self = (Compute *)end;
 
     g_assert(vc_buffer_length(&end->in) == 0);
+    end->ready = FALSE;
     if (self->state != PLAIN)
         return;
-    end->ready = FALSE;
     self->state = TLS_SOON;
     flush(end);
 }

@@ -30,6 +30,7 @@ struct VcpDaemon {
     guint n_workers;
     GPtrArray *listeners;
     uv_signal_t watches[G_N_ELEMENTS(signals)];
+    gboolean is_watching;
 };
 
 /* --- what is loaded --- */
@@ -163,6 +164,7 @@ watch_signals(VcpDaemon *self)
         self->watches[i].data = self;
         uv_signal_start(&self->watches[i], on_signal, signals[i]);
     }
+    self->is_watching = TRUE;
 }
 
 static gboolean
@@ -174,6 +176,7 @@ start(VcpDaemon *self, GError **error)
         !load_resolver(self, error))
         return FALSE;
     raise_descriptor_limit(config);
+    watch_signals(self);
     if (!make_workers(self, error) || !start_listening(self, error))
         return FALSE;
     if (config->listen_insecure)
@@ -181,7 +184,6 @@ start(VcpDaemon *self, GError **error)
                   "can be read on the way");
     if (config->any_origin)
         g_warning("pages of every origin may open consoles (--allowed-origin '*')");
-    watch_signals(self);
     for (guint i = 0; i < self->n_workers; i++)
         vcp_worker_start(self->workers[i]);
     if (self->shared.tokens != NULL)
@@ -231,13 +233,18 @@ reload(VcpDaemon *self)
 }
 
 static void
+close_signals(VcpDaemon *self)
+{
+    for (gsize i = 0; self->is_watching && i < G_N_ELEMENTS(signals); i++)
+        uv_close((uv_handle_t *)&self->watches[i], NULL);
+    self->is_watching = FALSE;
+}
+
+static void
 stop(VcpDaemon *self)
 {
     g_ptr_array_set_size(self->listeners, 0);
-    for (gsize i = 0; i < G_N_ELEMENTS(signals); i++) {
-        if (!uv_is_closing((uv_handle_t *)&self->watches[i]))
-            uv_close((uv_handle_t *)&self->watches[i], NULL);
-    }
+    close_signals(self);
     for (guint i = 0; i < self->n_workers; i++)
         vcp_worker_stop(self->workers[i]);
 }
@@ -271,9 +278,10 @@ vcp_daemon_free(VcpDaemon *self)
     if (self == NULL)
         return;
     g_ptr_array_unref(self->listeners);
+    close_signals(self);
     for (guint i = 0; i < self->n_workers; i++)
         vcp_worker_free(self->workers[i]);
-    uv_run(&self->loop, UV_RUN_NOWAIT);
+    uv_run(&self->loop, UV_RUN_DEFAULT);
     uv_loop_close(&self->loop);
     g_free(self->workers);
     vcp_token_file_free(self->shared.tokens);

@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
- * Name look-up on libuv's threads, then connect(2) to each address in turn. */
+ * Name look-up where there is a name, then connect(2) to each address in turn. */
 #include "proxy/dial.h"
 
 #include <errno.h>
 #include <netdb.h>
+#include <netdb.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "common/address.h"
 #include "common/error.h"
+#include "proxy/lookup.h"
 #include "proxy/tcp.h"
 #include "proxy/timer.h"
 
@@ -17,8 +20,8 @@ struct VcpDial {
     VcpDialed dialed;
     gpointer data;
     VcpTimer *deadline;
-    uv_getaddrinfo_t *lookup; /* nullable; owned by libuv until it calls back, then data is NULL
-                                 if we are gone */
+    VcpLookup *lookup; /* nullable */
+    VcpTimer *start;   /* nullable; for an address that needs no look-up */
     struct addrinfo *addresses;
     struct addrinfo *next;
     int fd;
@@ -42,15 +45,14 @@ drop_poll(VcpDial *self)
 void
 vcp_dial_cancel(VcpDial *self)
 {
-    if (self->lookup != NULL) {
-        self->lookup->data = NULL;
-        uv_cancel((uv_req_t *)self->lookup);
-    }
+    if (self->lookup != NULL)
+        vcp_lookup_cancel(self->lookup);
+    vcp_timer_free(self->start);
     drop_poll(self);
     if (self->fd >= 0)
         close(self->fd);
     if (self->addresses != NULL)
-        uv_freeaddrinfo(self->addresses);
+        freeaddrinfo(self->addresses);
     vcp_timer_free(self->deadline);
     g_free(self->name);
     g_free(self);
@@ -145,32 +147,50 @@ connect_next(VcpDial *self, int last_errno)
 }
 
 static void
-on_looked_up(uv_getaddrinfo_t *lookup, int status, struct addrinfo *addresses)
+on_looked_up(struct addrinfo *addresses, int failure, gpointer data)
 {
-    VcpDial *self = lookup->data;
+    VcpDial *self = data;
 
-    g_free(lookup);
-    if (self == NULL) {
-        uv_freeaddrinfo(addresses);
-        return;
-    }
     self->lookup = NULL;
     self->addresses = self->next = addresses;
-    if (status != 0)
+    if (failure != 0)
         finish(self, g_error_new(VC_ERROR, VC_ERROR_UNREACHABLE, "%s: %s", self->name,
-                                 uv_strerror(status)));
+                                 gai_strerror(failure)));
     else
         connect_next(self, EADDRNOTAVAIL);
+}
+
+static void
+on_start(gpointer data)
+{
+    VcpDial *self = data;
+
+    if (self->addresses != NULL)
+        connect_next(self, EADDRNOTAVAIL);
+    else
+        finish(self, g_error_new(VC_ERROR, VC_ERROR_UNREACHABLE,
+                                 "%s: not an address, or too many names are being looked up",
+                                 self->name));
+}
+
+/* A literal address is no matter for name servers. */
+static struct addrinfo *
+parse_literal(const char *host, guint16 port)
+{
+    static const struct addrinfo hints = {.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV,
+                                          .ai_socktype = SOCK_STREAM};
+    struct addrinfo *found = NULL;
+    char service[8];
+
+    g_snprintf(service, sizeof service, "%u", port);
+    return getaddrinfo(host, service, &hints, &found) == 0 ? found : NULL;
 }
 
 VcpDial *
 vcp_dial(uv_loop_t *loop, const char *host, guint16 port, guint64 timeout_ms, VcpDialed dialed,
          gpointer data)
 {
-    static const struct addrinfo hints = {.ai_flags = AI_NUMERICSERV | AI_ADDRCONFIG,
-                                          .ai_socktype = SOCK_STREAM};
     VcpDial *self = g_new0(VcpDial, 1);
-    char service[8];
 
     self->loop = loop;
     self->name = g_strdup_printf("%s port %u", host, port);
@@ -180,10 +200,13 @@ vcp_dial(uv_loop_t *loop, const char *host, guint16 port, guint64 timeout_ms, Vc
     self->deadline = vcp_timer_new(loop, on_deadline, self);
     vcp_timer_start(self->deadline, timeout_ms);
 
-    g_snprintf(service, sizeof service, "%u", port);
-    self->lookup = g_new0(uv_getaddrinfo_t, 1);
-    self->lookup->data = self;
-    int failure = uv_getaddrinfo(loop, self->lookup, on_looked_up, host, service, &hints);
-    g_assert(failure == 0);
+    if (vc_address_is_literal(host))
+        self->addresses = self->next = parse_literal(host, port);
+    else
+        self->lookup = vcp_lookup(loop, host, port, on_looked_up, self);
+    if (self->lookup == NULL) {
+        self->start = vcp_timer_new(loop, on_start, self);
+        vcp_timer_start(self->start, 0);
+    }
     return self;
 }

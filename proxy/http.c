@@ -124,7 +124,7 @@ find_file(const char *dir, const char *path)
 {
     g_autofree char *wanted =
         g_strconcat(dir, path, g_str_has_suffix(path, "/") ? "index.html" : NULL, NULL);
-    g_autofree char *below = g_strconcat(dir, "/", NULL);
+    g_autofree char *below = g_strconcat(dir, g_str_has_suffix(dir, "/") ? "" : "/", NULL);
     struct stat st;
 
     if (path[0] != '/' || is_hidden(path))

@@ -50,11 +50,11 @@ resume(gpointer data)
 }
 
 static void
-pause_accepting(VcpListener *self)
+pause_accepting(VcpListener *self, int number)
 {
     if (!self->has_warned)
         g_warning("cannot accept connections: %s; raise LimitNOFILE= or ulimit -n",
-                  g_strerror(errno));
+                  g_strerror(number));
     self->has_warned = TRUE;
     uv_poll_stop(&self->poll);
     vcp_timer_start(self->pause, PAUSE_MS);
@@ -69,11 +69,12 @@ accept_one(VcpListener *self)
         accept4(self->fd, (struct sockaddr *)&address, &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
     if (fd < 0) {
-        if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
-            pause_accepting(self);
+        int number = errno;
+        if (number == EMFILE || number == ENFILE || number == ENOBUFS || number == ENOMEM)
+            pause_accepting(self, number);
         /* A connection that was reset while it waited is no reason to leave the next one
          * waiting. */
-        return errno == ECONNABORTED || errno == EINTR;
+        return number == ECONNABORTED || number == EINTR;
     }
     if (address.ss_family != AF_UNIX)
         vcp_tcp_tune_client(fd, self->write_timeout_s);

@@ -2,6 +2,9 @@
  * The rules of liveness. */
 #include "proxy/liveness.h"
 
+/* Looks at a client that bytes wait for, in one write time-out. */
+#define LOOKS 4
+
 /* Pings that may stay unanswered. */
 #define MAX_UNANSWERED 2
 
@@ -40,6 +43,18 @@ vcp_liveness_progress(VcpLiveness *self, guint64 now_ms)
     self->stalled_ms = now_ms;
 }
 
+gboolean
+vcp_liveness_is_stuck(const VcpLiveness *self, guint64 now_ms)
+{
+    return self->stalled_ms != 0 && now_ms >= self->stalled_ms + self->write_timeout_ms;
+}
+
+static guint64
+look_due(const VcpLiveness *self)
+{
+    return MAX(self->stalled_ms, self->looked_ms) + self->write_timeout_ms / LOOKS;
+}
+
 static guint64
 ping_due(const VcpLiveness *self)
 {
@@ -51,14 +66,16 @@ vcp_liveness_due(const VcpLiveness *self)
 {
     if (self->stalled_ms == 0)
         return ping_due(self);
-    return MIN(ping_due(self), self->stalled_ms + self->write_timeout_ms);
+    return MIN(ping_due(self), look_due(self));
 }
 
 VcpLife
 vcp_liveness_check(VcpLiveness *self, guint64 now_ms)
 {
-    if (self->stalled_ms != 0 && now_ms >= self->stalled_ms + self->write_timeout_ms)
-        return VCP_LIFE_STUCK;
+    if (self->stalled_ms != 0 && now_ms >= look_due(self)) {
+        self->looked_ms = now_ms;
+        return VCP_LIFE_LOOK;
+    }
     /* A client that we do not read, or whose connection is full of our bytes, cannot answer: it
      * is not mute. */
     if (self->is_paused || self->stalled_ms != 0) {

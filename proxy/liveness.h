@@ -7,10 +7,9 @@
 
 typedef enum {
     VCP_LIFE_FINE,
-    VCP_LIFE_PING,  /* send one */
-    VCP_LIFE_MUTE,  /* two pings went unanswered */
-    VCP_LIFE_STUCK, /* took nothing for the whole write time-out, unless the caller knows better
-                     */
+    VCP_LIFE_PING, /* send one */
+    VCP_LIFE_MUTE, /* two pings went unanswered */
+    VCP_LIFE_LOOK, /* bytes wait for it: find out whether it takes any, then ask is_stuck */
 } VcpLife;
 
 typedef struct {
@@ -18,6 +17,7 @@ typedef struct {
     guint64 heard_ms;   /* when the client last showed life */
     guint64 stalled_ms; /* since when it takes nothing; 0: nothing waits for it */
     guint64 taken;      /* bytes it had taken when last looked at */
+    guint64 looked_ms;  /* when the caller was last asked to look */
     guint unanswered;   /* pings */
     gboolean is_paused; /* we do not read it */
 } VcpLiveness;
@@ -33,8 +33,11 @@ void vcp_liveness_heard(VcpLiveness *self, guint64 now_ms);
 void vcp_liveness_set(VcpLiveness *self, guint64 now_ms, gboolean paused, gboolean waiting,
                       guint64 taken);
 
-/* A stuck client has taken some after all. */
+/* A look has shown that the client takes bytes that wait for it. */
 void vcp_liveness_progress(VcpLiveness *self, guint64 now_ms);
+
+/* Whether it has taken nothing for the write time-out; looks come four times in that time. */
+gboolean vcp_liveness_is_stuck(const VcpLiveness *self, guint64 now_ms);
 
 /* When to check next. What happens in between only moves it on, but for the first byte that has
  * to wait. */

@@ -55,17 +55,15 @@ add(GHashTable *services, const char *path, const char *token, const json_t *jso
 
 /* Line and column are enough to find a mistake; the parser's own words may quote the file. */
 static json_t *
-read_json(const char *path, GError **error)
+parse(const char *path, const char *text, gsize length, GError **error)
 {
     json_error_t why;
-    json_t *root = json_load_file(path, JSON_REJECT_DUPLICATES, &why);
+    json_t *root = json_loadb(text, length, JSON_REJECT_DUPLICATES, &why);
 
     if (root != NULL && json_is_object(root))
         return root;
     if (root != NULL) {
         wrong(error, path, "must be an object {\"TOKEN\": {service}, …}");
-    } else if (json_error_code(&why) == json_error_cannot_open_file) {
-        wrong(error, path, g_strerror(errno));
     } else {
         g_autofree char *at =
             g_strdup_printf("not valid JSON at line %d, column %d", why.line, why.column);
@@ -73,6 +71,22 @@ read_json(const char *path, GError **error)
     }
     json_decref(root);
     return NULL;
+}
+
+static json_t *
+read_json(const char *path, GError **error)
+{
+    g_autoptr(GError) why = NULL;
+    g_autofree char *text = NULL;
+    gsize length;
+
+    if (!g_file_get_contents(path, &text, &length, &why)) {
+        wrong(error, path, g_strerror(errno));
+        return NULL;
+    }
+    json_t *root = parse(path, text, length, error);
+    explicit_bzero(text, length);
+    return root;
 }
 
 static GHashTable *

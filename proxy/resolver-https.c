@@ -267,6 +267,8 @@ query(VcpResolver *resolver, const char *token, VcpResolved resolved, gpointer d
     curl_easy_setopt(transfer, CURLOPT_FOLLOWLOCATION, 0L);
     curl_easy_setopt(transfer, CURLOPT_PATH_AS_IS, 1L);
     curl_easy_setopt(transfer, CURLOPT_NOSIGNAL, 1L);
+    /* A name that hangs must not hold up the loop when its query is given up. */
+    curl_easy_setopt(transfer, CURLOPT_QUICK_EXIT, 1L);
     /* Tokens go to the resolver and nowhere else, whatever http_proxy or a .netrc says. */
     curl_easy_setopt(transfer, CURLOPT_PROXY, "");
     curl_easy_setopt(transfer, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);

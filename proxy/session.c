@@ -170,7 +170,8 @@ vcp_session_end(VcpSession *self, GError *reason)
 void
 vcp_session_tenant_gone(VcpSession *self)
 {
-    fail_with(self, VC_ERROR_ENDED, "the client has gone");
+    if (self->reason == NULL)
+        self->reason = g_error_new_literal(VC_ERROR, VC_ERROR_ENDED, "the client has gone");
     self->is_gone = TRUE;
     vcp_session_pump(self);
 }
@@ -239,6 +240,22 @@ on_resolved(VcService *service, const GError *error, gpointer data)
 
 /* --- the clock --- */
 
+static gboolean
+is_stuck(VcpSession *self)
+{
+    if (vcp_tenant_made_progress(self->ends[VCP_TENANT]))
+        vcp_liveness_progress(&self->life, now_ms(self));
+    return vcp_liveness_is_stuck(&self->life, now_ms(self));
+}
+
+/* The last of what the console said, and the close frame behind it, may take as long as
+ * anything else. */
+static gboolean
+is_taking_the_rest(VcpSession *self)
+{
+    return self->life.stalled_ms != 0 && !is_stuck(self);
+}
+
 static void
 on_deadline(VcpSession *self)
 {
@@ -251,7 +268,8 @@ on_deadline(VcpSession *self)
         start_closing(self);
         break;
     case CLOSING:
-        vcp_tenant_kill(self->ends[VCP_TENANT]);
+        if (!is_taking_the_rest(self))
+            vcp_tenant_kill(self->ends[VCP_TENANT]);
         self->deadline_ms = now_ms(self) + CLOSE_TIMEOUT_MS;
         break;
     case SPLICED:
@@ -271,10 +289,8 @@ check_life(VcpSession *self)
     case VCP_LIFE_MUTE:
         fail_with(self, VC_ERROR_IDLE, "the client answered neither of two pings");
         break;
-    case VCP_LIFE_STUCK:
-        if (vcp_tenant_made_progress(self->ends[VCP_TENANT]))
-            vcp_liveness_progress(&self->life, now_ms(self));
-        else
+    case VCP_LIFE_LOOK:
+        if (is_stuck(self))
             fail_with(self, VC_ERROR_IDLE,
                       "the client took no byte for longer than --write-timeout");
         break;

@@ -8,7 +8,9 @@
 
 #define COMPUTE_IDLE_S     30
 #define COMPUTE_INTERVAL_S 10
-#define COMPUTE_PROBES     3
+#define CLIENT_IDLE_S      60
+#define CLIENT_INTERVAL_S  20
+#define PROBES             3
 
 /* By so much our own write time-out comes first. */
 #define USER_TIMEOUT_MARGIN_S 30
@@ -19,11 +21,21 @@ set(int fd, int level, int option, int value)
     setsockopt(fd, level, option, &value, sizeof value);
 }
 
+static void
+set_keepalive(int fd, int idle_s, int interval_s)
+{
+    set(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+    set(fd, IPPROTO_TCP, TCP_KEEPIDLE, idle_s);
+    set(fd, IPPROTO_TCP, TCP_KEEPINTVL, interval_s);
+    set(fd, IPPROTO_TCP, TCP_KEEPCNT, PROBES);
+}
+
 void
 vcp_tcp_tune_client(int fd, guint write_timeout_s)
 {
     set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-    set(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+    /* For one that we do not read: it is not pinged, so only the kernel can notice its end. */
+    set_keepalive(fd, CLIENT_IDLE_S, CLIENT_INTERVAL_S);
     set(fd, IPPROTO_TCP, TCP_USER_TIMEOUT,
         (int)(write_timeout_s + USER_TIMEOUT_MARGIN_S) * 1000);
 }
@@ -32,10 +44,11 @@ void
 vcp_tcp_tune_compute(int fd)
 {
     set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-    set(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
-    set(fd, IPPROTO_TCP, TCP_KEEPIDLE, COMPUTE_IDLE_S);
-    set(fd, IPPROTO_TCP, TCP_KEEPINTVL, COMPUTE_INTERVAL_S);
-    set(fd, IPPROTO_TCP, TCP_KEEPCNT, COMPUTE_PROBES);
+    set_keepalive(fd, COMPUTE_IDLE_S, COMPUTE_INTERVAL_S);
+    /* With bytes under way there are no probes, and retransmission alone would go on for long.
+     */
+    set(fd, IPPROTO_TCP, TCP_USER_TIMEOUT,
+        (COMPUTE_IDLE_S + PROBES * COMPUTE_INTERVAL_S) * 1000);
 }
 
 guint64

@@ -170,8 +170,9 @@ on_stop_timeout(gpointer data)
 {
     VcpWorker *self = data;
 
-    g_warning("%u clients did not answer the close in time and are cut off",
-              self->sessions.length);
+    if (self->sessions.length > 0)
+        g_warning("%u clients did not answer the close in time and are cut off",
+                  self->sessions.length);
     close_everything(self);
 }
 

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "common/json.h"
 #include "common/log.h"
 #include "proxy/daemon.h"
 #include "vc-build.h"
@@ -31,6 +32,7 @@ main(int argc, char **argv)
     }
 
     vc_log_init(config->shown);
+    vc_json_init();
     g_autoptr(VcpDaemon) daemon = vcp_daemon_new(config, &error);
     if (daemon == NULL)
         return complain(error);

@@ -142,6 +142,32 @@ class NeverReads(case.Case):
             self.assertEqual(proxy.running_sessions(), 1)
 
 
+class Tail(case.Case):
+    """What the console said last reaches a client that is slow to read it, and the close frame behind it."""
+    PAUSE = 5                 # longer than a client may take to answer a close frame
+
+    def test_slow_reader(self):
+        length = 6 * MEGABYTE
+
+        def flood_and_leave(stream):
+            fakes.plain_login(stream)
+            stream.write(b"x" * length)
+        with fakes.Server(flood_and_leave) as server:
+            proxy = self.start_daemon({"tok": vnc(server.address, insecure=True)},
+                                      connect_insecure=True)
+            sock = self.websocket(proxy, "tok", receive_buffer=65536)
+            rfb.login(sock)
+            sock.write(b"\1")
+            sock.read(len(fakes.SERVER_INIT))
+            left = length
+            while left > 3 * MEGABYTE:
+                left -= len(sock.read_some())
+            time.sleep(self.PAUSE)
+            while left > 0:
+                left -= len(sock.read_some())
+            self.assertEqual(sock.wait_close(10).code, 1000)
+
+
 class Keepalive(case.Case):
     def test_mute_client(self):
         """Two pings unanswered: 4408."""

@@ -5,6 +5,7 @@ import hashlib
 import os
 import pathlib
 import random
+import signal
 import socket
 import struct
 import sys
@@ -193,6 +194,68 @@ class Broken(Fake):
                         if partial:
                             stream.write(whole[count][:-1])
                     self.refused(handler, 4502)
+
+
+class Together(Fake):
+    """What arrives while the proxy does not look, seen all at once: SIGSTOP makes that certain."""
+
+    def frozen(self, action):
+        os.kill(self.proxy.process.pid, signal.SIGSTOP)
+        try:
+            action()
+            time.sleep(0.2)               # for the kernel to deliver it; nothing tells when it has
+        finally:
+            os.kill(self.proxy.process.pid, signal.SIGCONT)
+
+    def test_refused_password_with_the_end_behind_it(self):
+        context = fakes.server_tls(self.certs.qemu_dir())
+
+        def refuse(stream):
+            fakes.vencrypt_offer(stream, 261)
+            stream.write(b"\1")
+            fakes.start_tls(stream, context)
+            stream.write(os.urandom(16))
+            stream.read(16)
+            time.sleep(0.2)               # the proxy waits for the result by then
+
+            def answer():
+                stream.write(struct.pack(">II", 1, 2) + b"no")
+                stream.sock.shutdown(socket.SHUT_WR)
+            self.frozen(answer)
+            fakes.drain(stream)
+        server = self.serve(refuse)
+        self.proxy = self.start_daemon({"tok": vnc(server.address, password="pw")})
+        outcome = self.outcome(self.proxy, "tok")
+        self.assert_refused(outcome, 4502)
+        self.assertIn("password", outcome.reason)
+
+    def test_reset_while_the_client_types(self):
+        """Sending fails first, then: the end is noticed at once, not when the client stirs again."""
+        leave, gone = threading.Event(), threading.Event()
+
+        def hang_up(stream):
+            fakes.plain_login(stream)
+            leave.wait(30)
+            stream.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            stream.sock.close()
+            gone.set()
+        server = self.serve(hang_up)
+        self.proxy = self.start_daemon({"tok": vnc(server.address, insecure=True)},
+                                       connect_insecure=True, workers="1")
+        sock = self.websocket(self.proxy, "tok")
+        rfb.login(sock)
+        sock.write(b"\1")
+        sock.read(len(fakes.SERVER_INIT))
+
+        def type_and_reset():
+            sock.write(struct.pack(">BBHH", 5, 0, 1, 1))
+            time.sleep(0.1)
+            leave.set()
+            gone.wait(30)
+        self.frozen(type_and_reset)
+        begin = time.monotonic()
+        self.assertEqual(sock.wait_close(20).code, 1000)
+        self.assertLess(time.monotonic() - begin, 5)
 
 
 class Slow(Fake):

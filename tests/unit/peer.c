@@ -25,8 +25,7 @@ struct PeerSession {
     gnutls_certificate_credentials_t credentials;
 };
 
-/* --- sockets
- * ---------------------------------------------------------------------------------- */
+/* --- sockets --- */
 
 static struct sockaddr_in
 loopback(guint16 port)
@@ -131,8 +130,7 @@ peer_will_reset(int fd)
     setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
 }
 
-/* --- TLS
- * -------------------------------------------------------------------------------------- */
+/* --- TLS --- */
 
 static void
 load(PeerSession *self, const PeerTls *tls)
@@ -203,8 +201,7 @@ peer_tls_echo(PeerSession *self)
     }
 }
 
-/* --- ports
- * ------------------------------------------------------------------------------------ */
+/* --- ports --- */
 
 void
 peer_full_init(PeerFull *self)

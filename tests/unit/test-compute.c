@@ -16,8 +16,7 @@
 
 static char *directory;
 
-/* --- a session
- * -------------------------------------------------------------------------------- */
+/* --- a session --- */
 
 struct VcpSession {
     guint n_fds;
@@ -86,7 +85,6 @@ vcp_session_pump(VcpSession *self)
         continue;
     end->ops->want(end, vc_buffer_room(&end->in) > 0, vc_buffer_length(&end->out) > 0);
     g_assert_true(end->error == NULL || end->eof);
-    g_assert_false(end->ready && end->eof);
 }
 
 static void
@@ -128,8 +126,7 @@ has_sent_all(const Fixture *self)
     return self->sent == self->to_send->len && vc_buffer_length(&self->end->out) == 0;
 }
 
-/* --- set-up
- * ----------------------------------------------------------------------------------- */
+/* --- set-up --- */
 
 static VcTlsCredentials *
 load(const char *name)
@@ -223,8 +220,7 @@ queue(Fixture *self, const char *text)
     self->is_moving = TRUE;
 }
 
-/* --- peers
- * ------------------------------------------------------------------------------------ */
+/* --- peers --- */
 
 static void
 wait_for_end(int fd, gpointer data G_GNUC_UNUSED)
@@ -304,8 +300,7 @@ reset(int fd, gpointer data G_GNUC_UNUSED)
     peer_will_reset(fd);
 }
 
-/* --- TCP
- * -------------------------------------------------------------------------------------- */
+/* --- TCP --- */
 
 static void
 test_plain(Fixture *self, gconstpointer data G_GNUC_UNUSED)
@@ -363,8 +358,7 @@ test_connect_timeout(Fixture *self, gconstpointer data G_GNUC_UNUSED)
     peer_full_clear(&full);
 }
 
-/* --- TLS
- * -------------------------------------------------------------------------------------- */
+/* --- TLS --- */
 
 static void
 test_tls(Fixture *self, gconstpointer priority)
@@ -462,8 +456,7 @@ test_tls_timeout(Fixture *self, gconstpointer data G_GNUC_UNUSED)
     g_assert_error(self->end->error, VC_ERROR, VC_ERROR_TIMEOUT);
 }
 
-/* --- TLS after plain bytes
- * -------------------------------------------------------------------- */
+/* --- TLS after plain bytes --- */
 
 static void
 test_start_tls(Fixture *self, gconstpointer priority)
@@ -502,8 +495,7 @@ test_start_tls_too_late(Fixture *self, gconstpointer data G_GNUC_UNUSED)
     g_assert_true(self->end->eof);
 }
 
-/* --- bytes
- * ------------------------------------------------------------------------------------ */
+/* --- bytes --- */
 
 #define N_BYTES (1 << 20)
 
@@ -610,8 +602,7 @@ test_last_words(Fixture *self, gconstpointer tls)
     assert_received(self, "hello, last words");
 }
 
-/* --- given up
- * --------------------------------------------------------------------------------- */
+/* --- given up --- */
 
 static void
 test_close_at_once(Fixture *self, gconstpointer data G_GNUC_UNUSED)
@@ -628,8 +619,8 @@ test_close_connecting(Fixture *self, gconstpointer data G_GNUC_UNUSED)
 
     peer_full_init(&full);
     connect_port(self, full.port, FALSE, NULL);
-    /* Once for the name, then nothing happens any more. */
-    uv_run(&self->loop, UV_RUN_ONCE);
+    /* The connection is begun, and then nothing happens any more. */
+    uv_run(&self->loop, UV_RUN_NOWAIT);
     uv_run(&self->loop, UV_RUN_NOWAIT);
     g_assert_false(self->end->ready || self->end->eof);
     hang_up(self);

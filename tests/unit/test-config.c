@@ -30,8 +30,7 @@ must_parse(const char *line)
     return config;
 }
 
-/* --- every flag: its default, and a value of one's own
- * ---------------------------------------- */
+/* --- every flag: its default, and a value of one's own --- */
 
 typedef enum { BOOLEAN, TEXT, LIST, NUMBER } Kind;
 
@@ -145,8 +144,7 @@ test_derived(void)
     g_assert_cmpint(config->shown, ==, G_LOG_LEVEL_MESSAGE);
 }
 
-/* --- refusals
- * --------------------------------------------------------------------------------- */
+/* --- refusals --- */
 
 static const struct {
     const char *name;
@@ -240,8 +238,7 @@ test_wrong(gconstpointer data)
     g_assert_null(strchr(error->message, '\n'));
 }
 
-/* --- themes
- * ----------------------------------------------------------------------------------- */
+/* --- themes --- */
 
 static const struct {
     const char *line;

@@ -61,8 +61,7 @@ has_ipv6(void)
     return bound;
 }
 
-/* --- TCP
- * -------------------------------------------------------------------------------------- */
+/* --- TCP --- */
 
 static const struct {
     const char *name;
@@ -169,8 +168,7 @@ test_wrong(void)
     assert_refused("192.0.2.1:0", g_strerror(EADDRNOTAVAIL));
 }
 
-/* --- unix
- * ------------------------------------------------------------------------------------- */
+/* --- unix --- */
 
 typedef struct {
     char *directory;

@@ -86,8 +86,7 @@ test_empty(Fixture *self, gconstpointer data G_GNUC_UNUSED)
     vcp_token_file_free(NULL);
 }
 
-/* --- reload
- * ----------------------------------------------------------------------------------- */
+/* --- reload --- */
 
 static void
 test_reload(Fixture *self, gconstpointer data G_GNUC_UNUSED)
@@ -167,8 +166,7 @@ test_reload_in_use(Fixture *self, gconstpointer data G_GNUC_UNUSED)
         g_thread_join(threads[i]);
 }
 
-/* --- files that are wrong
- * --------------------------------------------------------------------- */
+/* --- files that are wrong --- */
 
 #define SECRET_ID "id 2bb80d53" /* of the token "secret" */
 
@@ -254,8 +252,7 @@ test_public(Fixture *self, gconstpointer data G_GNUC_UNUSED)
     g_test_assert_expected_messages();
 }
 
-/* --- as a worker's resolver
- * ------------------------------------------------------------------- */
+/* --- as a worker's resolver --- */
 
 typedef struct {
     guint calls;

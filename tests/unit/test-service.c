@@ -57,8 +57,7 @@ assert_round_trip(const VcService *service)
     json_decref(json);
 }
 
-/* --- right ones
- * ------------------------------------------------------------------------------- */
+/* --- right ones --- */
 
 static const struct {
     const char *name;
@@ -154,8 +153,7 @@ test_to_json(void)
     json_decref(expected);
 }
 
-/* --- wrong ones
- * ------------------------------------------------------------------------------- */
+/* --- wrong ones --- */
 
 /* field: what the message must name; canary: what it must not repeat. */
 static const struct {
@@ -230,8 +228,7 @@ test_wrong(gconstpointer data)
     g_assert_null(strchr(error->message, '\n'));
 }
 
-/* --- times
- * ------------------------------------------------------------------------------------ */
+/* --- times --- */
 
 /* expected 0: refused. */
 static const struct {
@@ -299,8 +296,7 @@ test_has_expired(void)
     g_assert_true(vc_service_has_expired(&at_ten, 11));
 }
 
-/* --- the rest
- * --------------------------------------------------------------------------------- */
+/* --- the rest --- */
 
 static void
 test_verify_name(void)

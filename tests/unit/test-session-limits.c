@@ -128,8 +128,7 @@ test_unlimited(void)
     vcp_slot_free(NULL);
 }
 
-/* --- many threads at once
- * --------------------------------------------------------------------- */
+/* --- many threads at once --- */
 
 typedef struct {
     VcpLimits *limits;

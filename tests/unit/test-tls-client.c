@@ -22,8 +22,7 @@
 
 static char *directory;
 
-/* --- connection
- * ------------------------------------------------------------------------------- */
+/* --- connection --- */
 
 typedef struct {
     Peer *peer;
@@ -128,8 +127,7 @@ must_receive(Connection *self, const char *expected)
     }
 }
 
-/* --- certificates
- * ----------------------------------------------------------------------------- */
+/* --- certificates --- */
 
 typedef struct {
     const char *name;
@@ -228,8 +226,7 @@ test_ours_refused(void)
     stop(&connection);
 }
 
-/* --- server name
- * ------------------------------------------------------------------------------ */
+/* --- server name --- */
 
 static char seen_name[64];
 
@@ -266,8 +263,7 @@ test_server_name(void)
     }
 }
 
-/* --- peers that speak no TLS
- * ------------------------------------------------------------------ */
+/* --- peers that speak no TLS --- */
 
 static const struct {
     const char *name;
@@ -336,8 +332,7 @@ test_reset(void)
     stop(&connection);
 }
 
-/* --- ends
- * ------------------------------------------------------------------------------------- */
+/* --- ends --- */
 
 typedef enum { CLOSE_NOTIFY, CLOSE, RESET, GARBAGE, RENEGOTIATE, N_ENDS } End;
 
@@ -394,8 +389,7 @@ test_ends(void)
     }
 }
 
-/* --- bytes
- * ------------------------------------------------------------------------------------ */
+/* --- bytes --- */
 
 #define N_BYTES (1 << 20)
 
@@ -491,8 +485,7 @@ test_flow(gconstpointer priority)
     g_free(flow.received);
 }
 
-/* --- life
- * ------------------------------------------------------------------------------------- */
+/* --- life --- */
 
 static void
 wait_for_end(int fd, gpointer data G_GNUC_UNUSED)
