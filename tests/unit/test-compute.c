@@ -599,6 +599,8 @@ test_last_words(Fixture *self, gconstpointer tls)
     vcp_session_pump(self);
     run_until(self, has_ended);
     g_assert_no_error(self->end->error);
+    /* Or the session would take it for a TLS handshake that never came to its end. */
+    g_assert_true(self->end->ready);
     assert_received(self, "hello, last words");
 }
 
