@@ -435,12 +435,16 @@ arm(VcpSession *self)
     gboolean has_output = vc_buffer_length(&tenant->out) > 0;
     gboolean paused = vc_buffer_room(&tenant->in) < TENANT_RESERVE;
 
+    gboolean waiting = has_output || tenant->unsent;
+
     tenant->ops->want(tenant, !paused, has_output);
     if (compute != NULL)
         compute->ops->want(compute, vc_buffer_room(&compute->in) > 0,
                            vc_buffer_length(&compute->out) > 0);
-    vcp_liveness_set(&self->life, now_ms(self), paused, has_output || tenant->unsent,
-                     tenant->bytes_out);
+    /* Its time to answer the close frame begins when it can have it. */
+    if (self->state == CLOSING && !waiting && self->life.stalled_ms != 0)
+        self->deadline_ms = now_ms(self) + CLOSE_TIMEOUT_MS;
+    vcp_liveness_set(&self->life, now_ms(self), paused, waiting, tenant->bytes_out);
 }
 
 static guint64

@@ -107,6 +107,7 @@ vcp_tenant_ping(VcpEndpoint *end)
     Tenant *self = (Tenant *)end;
 
     self->ping_due = TRUE;
+    self->end.unsent = TRUE;
     lws_callback_on_writable(self->wsi);
 }
 
@@ -128,6 +129,7 @@ vcp_tenant_close(VcpEndpoint *end, guint16 code, const char *reason)
     self->close_code = code;
     self->close_reason = reason;
     self->ping_due = FALSE;
+    self->end.unsent = TRUE;
     lws_callback_on_writable(self->wsi);
 }
 
@@ -280,6 +282,19 @@ on_receive(Tenant *self, struct lws *wsi, const void *data, size_t length)
     return 0;
 }
 
+/* After each write: the session moves on, and knows whether the client takes what it gets. */
+static int
+written(Tenant *self, struct lws *wsi, int result)
+{
+    if (result < 0)
+        return -1;
+    self->end.unsent = lws_partial_buffered(wsi) != 0 || self->ping_due ||
+                       (self->close_code != 0 && !self->close_sent);
+    if (self->end.session != NULL)
+        vcp_session_pump(self->end.session);
+    return 0;
+}
+
 /* The close frame is written here and not through lws_close_reason(): a build of
  * libwebsockets 4.1.6 with _DEBUG, as Debian's is, closes twice in a row on libuv (a check of
  * its own), and the second time it does not wait for the frame. */
@@ -290,13 +305,11 @@ write_close(Tenant *self, struct lws *wsi)
     unsigned char *payload = buffer + LWS_PRE;
     gsize length = MIN(strlen(self->close_reason), MAX_CLOSE_PAYLOAD - 2);
 
-    if (self->close_sent)
-        return 0;
     self->close_sent = TRUE;
     payload[0] = (unsigned char)(self->close_code >> 8);
     payload[1] = (unsigned char)self->close_code;
     memcpy(payload + 2, self->close_reason, length);
-    return lws_write(wsi, payload, length + 2, WRITE_CLOSE) < 0 ? -1 : 0;
+    return written(self, wsi, lws_write(wsi, payload, length + 2, WRITE_CLOSE));
 }
 
 /* An answer to ours needs none of its own. */
@@ -316,36 +329,36 @@ write_ping(Tenant *self, struct lws *wsi)
     /* One write a callback: if there is more, it waits for the next. */
     if (vc_buffer_length(&self->end.out) > 0 || self->close_code != 0)
         lws_callback_on_writable(wsi);
-    return lws_write(wsi, buffer + LWS_PRE, 1, LWS_WRITE_PING) < 0 ? -1 : 0;
+    return written(self, wsi, lws_write(wsi, buffer + LWS_PRE, 1, LWS_WRITE_PING));
 }
 
+static int
+write_data(Tenant *self, struct lws *wsi, gsize length)
+{
+    int result = lws_write(wsi, vc_buffer_data(&self->end.out), length, LWS_WRITE_BINARY);
+
+    if (result < (int)length)
+        return -1;
+    vc_buffer_consume(&self->end.out, length);
+    self->end.bytes_out += length;
+    if (self->close_code != 0)
+        lws_callback_on_writable(wsi);
+    return written(self, wsi, result);
+}
+
+/* Called only once all that was written before has gone. */
 static int
 on_writable(Tenant *self, struct lws *wsi)
 {
     gsize length = vc_buffer_length(&self->end.out);
 
-    /* Called only once all that was written before has gone. */
-    self->end.unsent = FALSE;
     if (self->ping_due)
         return write_ping(self, wsi);
-    if (length == 0 && self->close_code != 0)
+    if (length > 0)
+        return write_data(self, wsi, length);
+    if (self->close_code != 0 && !self->close_sent)
         return write_close(self, wsi);
-    if (length == 0) {
-        if (self->end.session != NULL)
-            vcp_session_pump(self->end.session);
-        return 0;
-    }
-
-    if (lws_write(wsi, vc_buffer_data(&self->end.out), length, LWS_WRITE_BINARY) < (int)length)
-        return -1;
-    vc_buffer_consume(&self->end.out, length);
-    self->end.bytes_out += length;
-    self->end.unsent = lws_partial_buffered(wsi) != 0;
-    if (self->close_code != 0)
-        lws_callback_on_writable(wsi);
-    if (self->end.session != NULL)
-        vcp_session_pump(self->end.session);
-    return 0;
+    return written(self, wsi, 0);
 }
 
 static int
