@@ -12,7 +12,7 @@ import tempfile
 import unittest
 from collections import namedtuple
 
-from . import daemon, guest, pki, rfb, ws
+from . import daemon, guest, libvirtd, pki, rfb, ws
 
 # how a session ended: the RFB failure reason (None: there was none), the close code, its reason
 Outcome = namedtuple("Outcome", "rfb_reason code reason")
@@ -77,6 +77,16 @@ class Case(unittest.TestCase):
         """A guest for this test, VeNCrypt with x509 verification unless told otherwise."""
         one = make_guest(**options)
         self.addCleanup(one.stop)
+        return one
+
+    @classmethod
+    def start_class_libvirtd(cls, **options):
+        """A libvirtd for all tests of a class (see lab.libvirtd)."""
+        lacking = libvirtd.missing()
+        if lacking:
+            raise unittest.SkipTest(lacking)
+        one = libvirtd.Libvirtd(new_directory("libvirtd"), certificates(), **options)
+        cls.addClassCleanup(one.stop)
         return one
 
     def open(self, proxy, token, version="3.8", **options):
