@@ -192,7 +192,9 @@ check_service(VcpSession *self, const VcService *service, GError **error)
                             "the service is insecure, which needs --connect-insecure");
         return FALSE;
     }
-    return vcp_slot_enter_console(self->slot, service->address, error);
+
+    g_autofree char *console = vc_service_console_key(service);
+    return vcp_slot_enter_console(self->slot, console, error);
 }
 
 static void
