@@ -39,8 +39,13 @@ void vcr_console_free(VcrConsole *self); /* nullable */
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(VcrConsole, vcr_console_free)
 
-/* Reads <consoles>, with any namespace prefix or none. Entries that make no sense are left out;
- * each adds a text to problems (of char *, nullable). Returns an array of VcrConsole (full), or
+/* A time as in RFC 3339, with its zone, such as 2030-01-31T12:00:00Z. FALSE: it is none. */
+gboolean vcr_expires_parse(const char *text, gint64 *expires_s);
+
+/* Reads <consoles>, with any namespace prefix or none. Entries that make no sense are left out,
+ * and so is one that names the secret of another before it, because a token opens one console;
+ * each adds a text of our own words to problems (of char *, nullable). Attributes and elements
+ * that we do not know are ignored. Returns an array of VcrConsole (full), or
  * NULL with VC_ERROR_CONFIG where the text is no such element at all. Any thread. */
 GPtrArray *vcr_metadata_parse(const char *xml, GPtrArray *problems, GError **error);
 
