@@ -166,29 +166,43 @@ check_flags(const VcOption *table, char **arguments, GError **error)
     return TRUE;
 }
 
+/* words without the program's name and the first "--", which GOption keeps where arguments
+ * follow that look like flags. */
+static char **
+take_arguments(char **words, gboolean has_commands)
+{
+    g_autoptr(GStrvBuilder) arguments = g_strv_builder_new();
+    gboolean ended = has_commands;
+
+    for (guint i = 1; words[0] != NULL && words[i] != NULL; i++) {
+        if (ended || !g_str_equal(words[i], "--"))
+            g_strv_builder_add(arguments, words[i]);
+        else
+            ended = TRUE;
+    }
+    return g_strv_builder_end(arguments);
+}
+
 static gboolean
-parse_arguments(GOptionContext *context, int argc, char **argv, GError **error)
+parse_arguments(GOptionContext *context, int argc, char **argv, char ***arguments,
+                GError **error)
 {
     g_autoptr(GError) why = NULL;
-    g_auto(GStrv) arguments = g_new0(char *, (gsize)argc + 1);
+    g_auto(GStrv) words = g_new0(char *, (gsize)argc + 1);
 
     for (int i = 0; i < argc; i++)
-        arguments[i] = g_strdup(argv[i]);
-    if (!g_option_context_parse_strv(context, &arguments, &why)) {
+        words[i] = g_strdup(argv[i]);
+    if (!g_option_context_parse_strv(context, &words, &why)) {
         g_set_error(error, VC_ERROR, VC_ERROR_CONFIG, "%s (see --help)", why->message);
         return FALSE;
     }
-    if (arguments[0] != NULL && arguments[1] != NULL) {
-        g_set_error(error, VC_ERROR, VC_ERROR_CONFIG, "unexpected argument \"%s\" (see --help)",
-                    arguments[1]);
-        return FALSE;
-    }
+    *arguments = take_arguments(words, g_option_context_get_strict_posix(context));
     return TRUE;
 }
 
 gboolean
-vc_options_parse(const VcOption *table, gpointer config, int argc, char **argv,
-                 const char *summary, GError **error)
+vc_options_parse_arguments(const VcOption *table, gpointer config, int argc, char **argv,
+                           const VcUsage *usage, char ***arguments, GError **error)
 {
     gsize n = 0;
     while (table[n].name != NULL)
@@ -202,12 +216,31 @@ vc_options_parse(const VcOption *table, gpointer config, int argc, char **argv,
     set_defaults(table, config);
     if (!check_flags(table, argv, error))
         return FALSE;
-    g_autoptr(GOptionContext) context = g_option_context_new(NULL);
+    g_autoptr(GOptionContext) context = g_option_context_new(usage->arguments);
     GOptionGroup *group = g_option_group_new("main", "", "", &parse, NULL);
     g_option_group_add_entries(group, entries);
     g_option_context_set_main_group(context, group);
-    g_option_context_set_summary(context, summary);
-    return parse_arguments(context, argc, argv, error);
+    g_option_context_set_summary(context, usage->summary);
+    g_option_context_set_description(context, usage->description);
+    g_option_context_set_strict_posix(context, usage->has_commands);
+    return parse_arguments(context, argc, argv, arguments, error);
+}
+
+gboolean
+vc_options_parse(const VcOption *table, gpointer config, int argc, char **argv,
+                 const char *summary, GError **error)
+{
+    VcUsage usage = {.summary = summary};
+    g_auto(GStrv) arguments = NULL;
+
+    if (!vc_options_parse_arguments(table, config, argc, argv, &usage, &arguments, error))
+        return FALSE;
+    if (arguments[0] != NULL) {
+        g_set_error(error, VC_ERROR, VC_ERROR_CONFIG, "unexpected argument \"%s\" (see --help)",
+                    arguments[0]);
+        return FALSE;
+    }
+    return TRUE;
 }
 
 void

@@ -28,5 +28,19 @@ typedef struct {
 gboolean vc_options_parse(const VcOption *table, gpointer config, int argc, char **argv,
                           const char *summary, GError **error);
 
+/* What --help says beside the flags. */
+typedef struct {
+    const char *arguments;   /* nullable; follows [OPTION…] in the usage */
+    const char *summary;     /* above the flags */
+    const char *description; /* nullable; below the flags */
+    gboolean has_commands; /* flags end at the first argument that is none: a command's name */
+} VcUsage;
+
+/* As vc_options_parse(), for a program that takes arguments: *arguments (full) is what is left
+ * beside the flags. Fields whose option has no default are left as they are, but lists. */
+gboolean vc_options_parse_arguments(const VcOption *table, gpointer config, int argc,
+                                    char **argv, const VcUsage *usage, char ***arguments,
+                                    GError **error);
+
 /* Frees what the fields own and sets them to NULL. */
 void vc_options_clear(const VcOption *table, gpointer config);

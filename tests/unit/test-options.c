@@ -126,6 +126,41 @@ test_wrong(gconstpointer data)
     vc_options_clear(table, &config);
 }
 
+static const struct {
+    const char *name;
+    const char *line;
+    gboolean has_commands;
+    const char *expected; /* the arguments */
+} arguments[] = {
+    {"none", "--flag", FALSE, ""},
+    {"one", "stray", FALSE, "stray"},
+    {"between", "a --flag b --number 8 c", FALSE, "a b c"},
+    {"dashes", "a -- --flag", FALSE, "a --flag"},
+    {"command", "--flag run --unknown -x", TRUE, "run --unknown -x"},
+    {"no-command", "--flag", TRUE, ""},
+};
+
+static void
+test_arguments(gconstpointer data)
+{
+    gsize i = GPOINTER_TO_SIZE(data);
+    g_autoptr(GError) error = NULL;
+    g_autofree char *whole = g_strconcat("program ", arguments[i].line, NULL);
+    g_auto(GStrv) words = NULL;
+    g_auto(GStrv) rest = NULL;
+    VcUsage usage = {.summary = "A program.", .has_commands = arguments[i].has_commands};
+    Config config = {.other = g_strdup("kept")};
+    int n;
+
+    g_assert_true(g_shell_parse_argv(whole, &n, &words, NULL));
+    g_assert_true(vc_options_parse_arguments(table, &config, n, words, &usage, &rest, &error));
+    g_assert_no_error(error);
+    g_autofree char *shown = g_strjoinv(" ", rest);
+    g_assert_cmpstr(shown, ==, arguments[i].expected);
+    g_assert_cmpstr(config.other, ==, "kept");
+    vc_options_clear(table, &config);
+}
+
 static void
 test_help(void)
 {
@@ -152,6 +187,10 @@ main(int argc, char **argv)
     for (gsize i = 0; i < G_N_ELEMENTS(wrong); i++) {
         g_autofree char *path = g_strdup_printf("/options/wrong/%s", wrong[i].name);
         g_test_add_data_func(path, GSIZE_TO_POINTER(i), test_wrong);
+    }
+    for (gsize i = 0; i < G_N_ELEMENTS(arguments); i++) {
+        g_autofree char *path = g_strdup_printf("/options/arguments/%s", arguments[i].name);
+        g_test_add_data_func(path, GSIZE_TO_POINTER(i), test_arguments);
     }
     g_test_add_func("/options/help", test_help);
     return g_test_run();
