@@ -267,6 +267,24 @@ check_together(const VcService *self, GError **error)
 }
 
 VcService *
+vc_service_new(VcConsoleType type, const char *host, guint16 port, GError **error)
+{
+    if (!vc_address_is_host(host)) {
+        g_set_error(error, VC_ERROR, VC_ERROR_CONFIG,
+                    "\"%s\" is neither a host name nor an address", host);
+        return NULL;
+    }
+    VcService *self = g_new0(VcService, 1);
+    self->refs = 1;
+    self->type = type;
+    self->host = g_strdup(host);
+    self->port = port;
+    self->address =
+        g_strdup_printf(strchr(host, ':') != NULL ? "[%s]:%u" : "%s:%u", host, port);
+    return self;
+}
+
+VcService *
 vc_service_from_json(const json_t *json, GError **error)
 {
     g_autoptr(VcService) self = g_new0(VcService, 1);
@@ -343,6 +361,15 @@ vc_service_to_json(const VcService *self)
         json_object_set_new(json, "console",
                             json_pack("{s:s, s:i}", "type", self->console_type, "index",
                                       (int)self->console_index));
+    return json;
+}
+
+json_t *
+vc_service_to_json_with(const VcService *self, const char *password)
+{
+    json_t *json = vc_service_to_json(self);
+
+    set_string(json, "password", password);
     return json;
 }
 

@@ -45,6 +45,11 @@ typedef struct {
     guint console_index; /* among the guest's devices of that type */
 } VcService;
 
+/* A secure service of a console at host, a name or a literal without brackets; nothing else is
+ * set, and whoever makes it may fill in more until it is shared. NULL with VC_ERROR_CONFIG
+ * where host is neither. port: 1–65535. Any thread. */
+VcService *vc_service_new(VcConsoleType type, const char *host, guint16 port, GError **error);
+
 /* From one JSON object; unknown fields are ignored.
  * Errors: VC_ERROR_RESOLVER, the message names the field. Any thread. */
 VcService *vc_service_from_json(const json_t *json, GError **error);
@@ -52,6 +57,9 @@ VcService *vc_service_from_json(const json_t *json, GError **error);
 /* The same service as JSON; beside type, address and insecure only fields that are not at their
  * defaults. */
 json_t *vc_service_to_json(const VcService *self);
+
+/* The same with a password (nullable) that the service itself does not keep. */
+json_t *vc_service_to_json_with(const VcService *self, const char *password);
 
 VcService *vc_service_ref(VcService *self);
 void vc_service_unref(VcService *self); /* nullable; the last one wipes the password */

@@ -47,7 +47,8 @@ check_files(const char *cert, const char *key, const char *ca, const char *prefi
     g_autofree char *ca_flag = g_strconcat(prefix, "-ca", NULL);
 
     return vc_tls_check_file(cert, cert_flag, error) &&
-           vc_tls_check_file(key, key_flag, error) && vc_tls_check_file(ca, ca_flag, error);
+           vc_tls_check_file(key, key_flag, error) &&
+           (ca == NULL || vc_tls_check_file(ca, ca_flag, error));
 }
 
 /* Certificate and key are parsed on their own first, so that one is not blamed for the other;
@@ -95,7 +96,9 @@ load(VcTlsCredentials *self, const char *cert, const char *key, const char *ca,
         !check_key(key, prefix, error))
         return FALSE;
 
-    int n = gnutls_certificate_set_x509_trust_file(self->certificate, ca, GNUTLS_X509_FMT_PEM);
+    int n = ca == NULL ? 1
+                       : gnutls_certificate_set_x509_trust_file(self->certificate, ca,
+                                                                GNUTLS_X509_FMT_PEM);
     if (n <= 0)
         return wrong(error, ca, n == 0 ? "contains no certificate" : gnutls_strerror(n), prefix,
                      "-ca");

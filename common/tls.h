@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
- * Certificates with which we are a TLS client of a hypervisor. */
+ * Certificates with which we are a TLS client of a hypervisor, or a server's to be checked. */
 #pragma once
 
 #include <glib.h>
@@ -14,8 +14,8 @@ typedef struct {
     gnutls_priority_t priority;
 } VcTlsCredentials;
 
-/* Loads PEM files. Errors: VC_ERROR_CONFIG; the message names the file and the reason, and
- * flag_prefix
+/* Loads PEM files; ca: nullable, for a server that asks nobody for a certificate. Errors:
+ * VC_ERROR_CONFIG; the message names the file and the reason, and flag_prefix
  * ("--connect-tls") followed by -cert, -key or -ca. */
 VcTlsCredentials *vc_tls_credentials_load(const char *cert, const char *key, const char *ca,
                                           const char *flag_prefix, GError **error);

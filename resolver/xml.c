@@ -3,11 +3,41 @@
 #include "resolver/xml.h"
 
 #include <libxml/parser.h>
+#include <malloc.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/error.h"
 
 #define OPTIONS (XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING)
+
+static void
+wipe_and_free(void *memory)
+{
+    if (memory != NULL)
+        explicit_bzero(memory, malloc_usable_size(memory));
+    free(memory);
+}
+
+/* realloc() would leave a copy behind where it moves */
+static void *
+move(void *memory, size_t size)
+{
+    void *moved = malloc(size);
+
+    if (memory != NULL && moved != NULL) {
+        memcpy(moved, memory, MIN(size, malloc_usable_size(memory)));
+        wipe_and_free(memory);
+    }
+    return moved;
+}
+
+void
+vcr_xml_init(void)
+{
+    xmlMemSetup(wipe_and_free, malloc, move, strdup);
+    xmlInitParser();
+}
 
 static xmlDoc *
 wrong(GError **error, const char *what)

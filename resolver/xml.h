@@ -6,6 +6,10 @@
 #include <glib.h>
 #include <libxml/tree.h>
 
+/* Makes libxml2 ready, and lets it overwrite what it frees: documents may hold passwords. Main
+ * thread, once, before its first use, libvirt's included. */
+void vcr_xml_init(void);
+
 /* NULL with VC_ERROR_CONFIG where the text is longer than max_length bytes, not well-formed, or
  * brings a document type along. Any thread. */
 xmlDoc *vcr_xml_parse(const char *text, gsize max_length, GError **error);

@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ * Two tables under one lock: by token for queries, by guest for updates. */
+#include "resolver/registry.h"
+
+#include <string.h>
+
+/* Tokens remembered as dead while a libvirtd has not been heard of yet. */
+#define MAX_DEAD 100000
+
+typedef struct {
+    GHashTable *guests; /* UUID → GPtrArray of VcrRecord */
+    gboolean is_listed;
+    gboolean was_listed; /* once since the start */
+} Host;
+
+struct VcrRegistry {
+    GRWLock lock;
+    Host *hosts;
+    guint n_hosts;
+    GHashTable *by_digest; /* digest → GPtrArray of VcrRecord, not owned, mostly one */
+    guint n_records;
+
+    /* An unknown token may belong to a libvirtd that has never been listed since the start, and
+     * a 404 would end its sessions. One that was known and is gone is dead all the same. */
+    GHashTable *dead; /* set of digests */
+};
+
+VcrRecord *
+vcr_record_new(const char *digest, VcService *service)
+{
+    VcrRecord *self = g_new0(VcrRecord, 1);
+
+    self->refs = 1;
+    g_strlcpy(self->digest, digest, sizeof self->digest);
+    self->service = service;
+    return self;
+}
+
+VcrRecord *
+vcr_record_ref(VcrRecord *self)
+{
+    g_atomic_int_inc(&self->refs);
+    return self;
+}
+
+void
+vcr_record_unref(VcrRecord *self)
+{
+    if (self == NULL || !g_atomic_int_dec_and_test(&self->refs))
+        return;
+    vc_service_unref(self->service);
+    g_free(self);
+}
+
+VcrRegistry *
+vcr_registry_new(guint hosts)
+{
+    VcrRegistry *self = g_new0(VcrRegistry, 1);
+
+    g_rw_lock_init(&self->lock);
+    self->hosts = g_new0(Host, hosts);
+    self->n_hosts = hosts;
+    for (guint i = 0; i < hosts; i++)
+        self->hosts[i].guests = g_hash_table_new_full(g_str_hash, g_str_equal, g_free,
+                                                      (GDestroyNotify)g_ptr_array_unref);
+    self->by_digest = g_hash_table_new_full(g_str_hash, g_str_equal, g_free,
+                                            (GDestroyNotify)g_ptr_array_unref);
+    self->dead = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    return self;
+}
+
+void
+vcr_registry_free(VcrRegistry *self)
+{
+    if (self == NULL)
+        return;
+    g_hash_table_unref(self->dead);
+    g_hash_table_unref(self->by_digest);
+    for (guint i = 0; i < self->n_hosts; i++)
+        g_hash_table_unref(self->hosts[i].guests);
+    g_rw_lock_clear(&self->lock);
+    g_free(self->hosts);
+    g_free(self);
+}
+
+/* --- which of several --- */
+
+static gboolean
+is_same_console(const VcrRecord *one, const VcrRecord *other)
+{
+    return strcmp(one->service->domain_uuid, other->service->domain_uuid) == 0 &&
+           one->service->console_index == other->service->console_index &&
+           strcmp(one->service->console_type, other->service->console_type) == 0;
+}
+
+/* While a guest migrates, and when a libvirtd is away from which it has gone. */
+static gboolean
+is_better(const VcrRegistry *self, const VcrRecord *one, const VcrRecord *other)
+{
+    gboolean one_listed = self->hosts[one->host].is_listed;
+    gboolean other_listed = self->hosts[other->host].is_listed;
+
+    if (one_listed != other_listed)
+        return one_listed;
+    return one->is_running && !other->is_running;
+}
+
+/* NULL: they are different consoles. */
+static VcrRecord *
+choose(const VcrRegistry *self, const GPtrArray *candidates)
+{
+    VcrRecord *chosen = g_ptr_array_index(candidates, 0);
+
+    for (guint i = 1; i < candidates->len; i++) {
+        VcrRecord *candidate = g_ptr_array_index(candidates, i);
+        if (!is_same_console(chosen, candidate))
+            return NULL;
+        if (is_better(self, candidate, chosen))
+            chosen = candidate;
+    }
+    return chosen;
+}
+
+/* --- updates --- */
+
+static void
+warn_if_ambiguous(const VcrRegistry *self, const GPtrArray *candidates)
+{
+    const VcrRecord *one = g_ptr_array_index(candidates, 0);
+    const VcrRecord *other = g_ptr_array_index(candidates, candidates->len - 1);
+
+    if (choose(self, candidates) != NULL)
+        return;
+    g_warning("token %.8s stands for two consoles, and neither is served: %s %u of guest %s "
+              "(%s) on %s and %s %u of guest %s (%s) on %s",
+              one->digest, one->service->console_type, one->service->console_index,
+              one->service->domain_name, one->service->domain_uuid, one->service->domain_host,
+              other->service->console_type, other->service->console_index,
+              other->service->domain_name, other->service->domain_uuid,
+              other->service->domain_host);
+}
+
+static void
+add_record(VcrRegistry *self, VcrRecord *record)
+{
+    GPtrArray *candidates = g_hash_table_lookup(self->by_digest, record->digest);
+
+    g_hash_table_remove(self->dead, record->digest);
+    self->n_records++;
+    if (candidates == NULL) {
+        candidates = g_ptr_array_sized_new(1);
+        g_hash_table_insert(self->by_digest, g_strdup(record->digest), candidates);
+    }
+    g_ptr_array_add(candidates, record);
+}
+
+static gboolean
+awaits_hosts(const VcrRegistry *self)
+{
+    for (guint i = 0; i < self->n_hosts; i++) {
+        if (!self->hosts[i].was_listed)
+            return TRUE;
+    }
+    return FALSE;
+}
+
+static void
+remove_record(VcrRegistry *self, VcrRecord *record)
+{
+    GPtrArray *candidates = g_hash_table_lookup(self->by_digest, record->digest);
+
+    self->n_records--;
+    g_ptr_array_remove(candidates, record);
+    if (candidates->len > 0)
+        return;
+    g_hash_table_remove(self->by_digest, record->digest);
+    if (awaits_hosts(self) && g_hash_table_size(self->dead) < MAX_DEAD)
+        g_hash_table_add(self->dead, g_strdup(record->digest));
+}
+
+static gboolean
+has_digest(const GPtrArray *records, const char *digest)
+{
+    for (guint i = 0; records != NULL && i < records->len; i++) {
+        const VcrRecord *record = g_ptr_array_index(records, i);
+        if (strcmp(record->digest, digest) == 0)
+            return TRUE;
+    }
+    return FALSE;
+}
+
+/* A guest is read again for many reasons; only what is new is worth a warning. */
+static void
+warn_of_new(const VcrRegistry *self, const GPtrArray *records, const GPtrArray *old)
+{
+    for (guint i = 0; i < records->len; i++) {
+        const VcrRecord *record = g_ptr_array_index(records, i);
+        if (!has_digest(old, record->digest))
+            warn_if_ambiguous(self, g_hash_table_lookup(self->by_digest, record->digest));
+    }
+}
+
+void
+vcr_registry_set_guest(VcrRegistry *self, guint host, const char *uuid, GPtrArray *records)
+{
+    GHashTable *guests = self->hosts[host].guests;
+
+    g_rw_lock_writer_lock(&self->lock);
+    g_autoptr(GPtrArray) old = g_hash_table_lookup(guests, uuid);
+    if (old != NULL)
+        g_ptr_array_ref(old);
+    for (guint i = 0; old != NULL && i < old->len; i++)
+        remove_record(self, g_ptr_array_index(old, i));
+    if (records != NULL && records->len > 0) {
+        for (guint i = 0; i < records->len; i++)
+            add_record(self, g_ptr_array_index(records, i));
+        warn_of_new(self, records, old);
+        g_hash_table_insert(guests, g_strdup(uuid), g_ptr_array_ref(records));
+    } else {
+        g_hash_table_remove(guests, uuid);
+    }
+    g_rw_lock_writer_unlock(&self->lock);
+}
+
+void
+vcr_registry_set_listed(VcrRegistry *self, guint host, gboolean listed)
+{
+    g_rw_lock_writer_lock(&self->lock);
+    self->hosts[host].is_listed = listed;
+    self->hosts[host].was_listed |= listed;
+    if (!awaits_hosts(self))
+        g_hash_table_remove_all(self->dead);
+    g_rw_lock_writer_unlock(&self->lock);
+}
+
+/* --- queries --- */
+
+gboolean
+vcr_registry_is_listed(VcrRegistry *self, guint host)
+{
+    g_rw_lock_reader_lock(&self->lock);
+    gboolean is_listed = self->hosts[host].is_listed;
+    g_rw_lock_reader_unlock(&self->lock);
+    return is_listed;
+}
+
+gboolean
+vcr_registry_is_ready(VcrRegistry *self)
+{
+    gboolean is_ready = TRUE;
+
+    for (guint i = 0; i < self->n_hosts; i++)
+        is_ready = is_ready && vcr_registry_is_listed(self, i);
+    return is_ready;
+}
+
+static VcrAnswer
+look_up(const VcrRegistry *self, const char *digest, VcrRecord **record)
+{
+    const GPtrArray *candidates = g_hash_table_lookup(self->by_digest, digest);
+
+    if (candidates == NULL)
+        return awaits_hosts(self) && !g_hash_table_contains(self->dead, digest) ? VCR_AWAY
+                                                                                : VCR_UNKNOWN;
+    VcrRecord *chosen = choose(self, candidates);
+    if (chosen == NULL)
+        return VCR_AMBIGUOUS;
+    if (!self->hosts[chosen->host].is_listed)
+        return VCR_AWAY;
+    *record = vcr_record_ref(chosen);
+    return VCR_FOUND;
+}
+
+VcrAnswer
+vcr_registry_look_up(VcrRegistry *self, const char *digest, VcrRecord **record)
+{
+    g_rw_lock_reader_lock(&self->lock);
+    VcrAnswer answer = look_up(self, digest, record);
+    g_rw_lock_reader_unlock(&self->lock);
+    return answer;
+}
+
+guint
+vcr_registry_count(VcrRegistry *self)
+{
+    g_rw_lock_reader_lock(&self->lock);
+    guint count = self->n_records;
+    g_rw_lock_reader_unlock(&self->lock);
+    return count;
+}

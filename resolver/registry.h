@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ * What tokens stand for, on all libvirtd together: written by their threads, read by HTTP's.
+ * Keyed by the tokens' digests; no token is kept. Locked; every function from any thread. */
+#pragma once
+
+#include "common/service.h"
+#include "common/token.h"
+#include "resolver/metadata.h"
+
+/* A console that is reachable by one token. Immutable once it is in a registry. */
+typedef struct {
+    int refs; /* atomic */
+    char digest[VC_TOKEN_DIGEST_SIZE];
+    VcService *service; /* full; names the guest; without its password */
+    guint host;         /* number of its libvirtd */
+    VcrKind kind;       /* the device, for reading its password */
+    guint index;
+    gboolean has_password;
+    gboolean is_running; /* not paused: while a guest migrates two libvirtd have it, and it runs
+                            on one */
+} VcrRecord;
+
+/* digest: of the token. */
+VcrRecord *vcr_record_new(const char *digest, VcService *service /* full */);
+VcrRecord *vcr_record_ref(VcrRecord *self);
+void vcr_record_unref(VcrRecord *self); /* nullable */
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(VcrRecord, vcr_record_unref)
+
+typedef enum {
+    VCR_FOUND,
+    VCR_UNKNOWN,
+    VCR_AMBIGUOUS, /* two consoles have the same token: neither is served */
+    VCR_AWAY,      /* the libvirtd that knows, or may know, it is not connected */
+} VcrAnswer;
+
+typedef struct VcrRegistry VcrRegistry;
+
+/* hosts: libvirtd, numbered from 0; none of them has been listed yet. */
+VcrRegistry *vcr_registry_new(guint hosts);
+void vcr_registry_free(VcrRegistry *self); /* nullable */
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(VcrRegistry, vcr_registry_free)
+
+/* Takes records (of VcrRecord; nullable: none) in place of those that the guest had there. */
+void vcr_registry_set_guest(VcrRegistry *self, guint host, const char *uuid,
+                            GPtrArray *records);
+
+/* Whether the libvirtd is connected and all of its guests have been read since. While it is
+ * not, its tokens are neither served nor dead. */
+void vcr_registry_set_listed(VcrRegistry *self, guint host, gboolean listed);
+gboolean vcr_registry_is_listed(VcrRegistry *self, guint host);
+
+/* Every libvirtd is listed. */
+gboolean vcr_registry_is_ready(VcrRegistry *self);
+
+/* *record: full, set where VCR_FOUND. */
+VcrAnswer vcr_registry_look_up(VcrRegistry *self, const char *digest, VcrRecord **record);
+
+/* Consoles with a token. */
+guint vcr_registry_count(VcrRegistry *self);
