@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ * Start, signals and end of virtconsoleresolverd. */
+#include "resolver/daemon.h"
+
+#include <glib-unix.h>
+#include <signal.h>
+
+#include "resolver/connection.h"
+#include "resolver/host.h"
+#include "resolver/http.h"
+#include "resolver/password.h"
+#include "resolver/registry.h"
+
+/* What a client waits at the most for a password; less than the proxy waits for the resolver.
+ */
+#define PASSWORD_DEADLINE_MS 3000
+#define STOP_HTTP_MS         1000
+#define STOP_HOSTS_MS        2000
+
+struct VcrDaemon {
+    const VcrConfig *config;
+    GMainLoop *loop;
+    VcrRegistry *registry;
+    GPtrArray *hosts; /* of VcrHost */
+    VcrPasswords *passwords;
+    VcrHttp *http;
+};
+
+static void
+make_hosts(VcrDaemon *self)
+{
+    const VcrConfig *config = self->config;
+
+    for (guint i = 0; config->connect[i] != NULL; i++)
+        g_ptr_array_add(self->hosts,
+                        vcr_host_new(config->connect[i],
+                                     g_hash_table_lookup(config->addresses, config->connect[i]),
+                                     i, self->registry));
+}
+
+static void
+warn_of_settings(const VcrConfig *config)
+{
+    if (config->listen_insecure)
+        g_warning("whoever reaches the port is answered, in clear text (--listen-insecure): "
+                  "passwords of consoles can be read on the way");
+    else if (config->listen_no_verify_client)
+        g_warning("clients are answered without a certificate (--listen-no-verify-client): "
+                  "passwords of consoles are told to whoever has a token");
+}
+
+static gboolean
+start(VcrDaemon *self, GError **error)
+{
+    self->http = vcr_http_new(self->config, self->registry, self->passwords, error);
+    if (self->http == NULL || !vcr_http_start(self->http, error))
+        return FALSE;
+    warn_of_settings(self->config);
+    for (guint i = 0; i < self->hosts->len; i++)
+        vcr_host_start(g_ptr_array_index(self->hosts, i), self->hosts);
+    g_message("ready: %u libvirtd to connect to", self->hosts->len);
+    return TRUE;
+}
+
+VcrDaemon *
+vcr_daemon_new(const VcrConfig *config, GError **error)
+{
+    g_autoptr(VcrDaemon) self = g_new0(VcrDaemon, 1);
+
+    signal(SIGPIPE, SIG_IGN);
+    vcr_connection_init();
+    self->config = config;
+    self->loop = g_main_loop_new(NULL, FALSE);
+    self->registry = vcr_registry_new(g_strv_length(config->connect));
+    self->hosts = g_ptr_array_new_with_free_func((GDestroyNotify)vcr_host_free);
+    make_hosts(self);
+    self->passwords = vcr_passwords_new(self->hosts, PASSWORD_DEADLINE_MS);
+    return start(self, error) ? g_steal_pointer(&self) : NULL;
+}
+
+static gboolean
+on_signal(gpointer data)
+{
+    VcrDaemon *self = data;
+
+    g_main_loop_quit(self->loop);
+    return G_SOURCE_CONTINUE;
+}
+
+static gboolean
+on_stopped(gpointer data)
+{
+    g_main_loop_quit(data);
+    return G_SOURCE_REMOVE;
+}
+
+/* Threads end by themselves only while libvirt's events are served. */
+typedef struct {
+    VcrDaemon *daemon;
+    gboolean is_clean;
+} Stop;
+
+static gpointer
+stop_hosts(gpointer data)
+{
+    Stop *stop = data;
+
+    stop->is_clean = vcr_hosts_stop(stop->daemon->hosts, STOP_HOSTS_MS);
+    g_idle_add(on_stopped, stop->daemon->loop);
+    return NULL;
+}
+
+gboolean
+vcr_daemon_run(VcrDaemon *self)
+{
+    guint term = g_unix_signal_add(SIGTERM, on_signal, self);
+    guint interrupt = g_unix_signal_add(SIGINT, on_signal, self);
+    Stop stop = {.daemon = self};
+
+    g_main_loop_run(self->loop);
+    g_message("stopping");
+    g_source_remove(term);
+    g_source_remove(interrupt);
+    vcr_http_stop(self->http, STOP_HTTP_MS);
+
+    GThread *stopper = g_thread_new("stop", stop_hosts, &stop);
+    g_main_loop_run(self->loop);
+    g_thread_join(stopper);
+    g_message("stopped");
+    return stop.is_clean;
+}
+
+void
+vcr_daemon_free(VcrDaemon *self)
+{
+    if (self == NULL)
+        return;
+    vcr_http_free(self->http);
+    vcr_passwords_free(self->passwords);
+    g_ptr_array_unref(self->hosts);
+    vcr_registry_free(self->registry);
+    g_main_loop_unref(self->loop);
+    g_free(self);
+}

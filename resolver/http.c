@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ * libmicrohttpd: certificates, sockets, threads. */
+#include "resolver/http.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/error.h"
+#include "common/listen.h"
+#include "common/tls.h"
+#include "common/token.h"
+#include "resolver/query.h"
+
+#define THREADS         2
+#define MAX_CONNECTIONS 4096
+#define IDLE_TIMEOUT_S  60 /* of a connection that is kept alive, or of a slow sender */
+#define STOP_POLL_US    10000
+#define MAX_OPTIONS     16
+#define PRIORITY        "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"
+
+struct VcrHttp {
+    const VcrConfig *config;
+    VcrQueryContext context;
+    char *cert, *key, *ca; /* PEM; nullable. libmicrohttpd does not copy them */
+    GArray *sockets;       /* of int; not served yet */
+    GPtrArray *servers;    /* of struct MHD_Daemon */
+};
+
+/* --- certificates --- */
+
+static gboolean
+read_file(const char *path, const char *flag, char **text, GError **error)
+{
+    g_autoptr(GError) why = NULL;
+
+    if (g_file_get_contents(path, text, NULL, &why))
+        return TRUE;
+    g_set_error(error, VC_ERROR, VC_ERROR_CONFIG, "%s (see %s)", why->message, flag);
+    return FALSE;
+}
+
+static gboolean
+load_certificates(VcrHttp *self, GError **error)
+{
+    const VcrConfig *config = self->config;
+    gboolean verifies = !config->listen_no_verify_client;
+
+    if (config->listen_insecure)
+        return TRUE;
+    /* libmicrohttpd says of a broken file only that it could not start */
+    g_autoptr(VcTlsCredentials) probe =
+        vc_tls_credentials_load(config->listen_tls_cert, config->listen_tls_key,
+                                verifies ? config->listen_tls_ca : NULL, "--listen-tls", error);
+    if (probe == NULL)
+        return FALSE;
+    return read_file(config->listen_tls_cert, "--listen-tls-cert", &self->cert, error) &&
+           read_file(config->listen_tls_key, "--listen-tls-key", &self->key, error) &&
+           (!verifies || read_file(config->listen_tls_ca, "--listen-tls-ca", &self->ca, error));
+}
+
+/* --- sockets --- */
+
+static gboolean
+open_sockets(VcrHttp *self, GError **error)
+{
+    for (char **address = self->config->listen_addr; *address != NULL; address++) {
+        int fd = vc_listen(*address, error);
+        if (fd < 0)
+            return FALSE;
+        g_array_append_val(self->sockets, fd);
+    }
+    return TRUE;
+}
+
+VcrHttp *
+vcr_http_new(const VcrConfig *config, VcrRegistry *registry, VcrPasswords *passwords,
+             GError **error)
+{
+    g_autoptr(VcrHttp) self = g_new0(VcrHttp, 1);
+
+    self->config = config;
+    self->context.config = config;
+    self->context.registry = registry;
+    self->context.passwords = passwords;
+    self->sockets = g_array_new(FALSE, FALSE, sizeof(int));
+    self->servers = g_ptr_array_new();
+    if (!load_certificates(self, error) || !open_sockets(self, error))
+        return NULL;
+    return g_steal_pointer(&self);
+}
+
+/* --- servers --- */
+
+G_GNUC_PRINTF(2, 0)
+static void
+on_log(void *cls G_GNUC_UNUSED, const char *format, va_list arguments)
+{
+    g_autofree char *text = g_strdup_vprintf(format, arguments);
+
+    g_debug("libmicrohttpd: %s", g_strchomp(text));
+}
+
+static struct MHD_Daemon *
+start_server(VcrHttp *self, int fd)
+{
+    unsigned flags = MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_EPOLL | MHD_USE_ERROR_LOG |
+                     MHD_ALLOW_SUSPEND_RESUME;
+    struct MHD_OptionItem tls[MAX_OPTIONS] = {{MHD_OPTION_END, 0, NULL}};
+    gsize n = 0;
+
+    if (!self->config->listen_insecure) {
+        flags |= MHD_USE_TLS;
+        tls[n++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)PRIORITY};
+        tls[n++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_CERT, 0, self->cert};
+        tls[n++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_KEY, 0, self->key};
+        if (self->ca != NULL)
+            tls[n++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_TRUST, 0, self->ca};
+        tls[n] = (struct MHD_OptionItem){MHD_OPTION_END, 0, NULL};
+    }
+    return MHD_start_daemon(
+        flags, 0, NULL, NULL, vcr_query_handle, &self->context, MHD_OPTION_EXTERNAL_LOGGER,
+        on_log, NULL, MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_THREAD_POOL_SIZE,
+        (unsigned)THREADS, MHD_OPTION_CONNECTION_LIMIT, (unsigned)MAX_CONNECTIONS,
+        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_TIMEOUT_S, MHD_OPTION_NOTIFY_COMPLETED,
+        vcr_query_completed, NULL, MHD_OPTION_NOTIFY_CONNECTION, vcr_query_connection, NULL,
+        MHD_OPTION_UNESCAPE_CALLBACK, vcr_query_keep_escapes, NULL, MHD_OPTION_ARRAY, tls,
+        MHD_OPTION_END);
+}
+
+gboolean
+vcr_http_start(VcrHttp *self, GError **error)
+{
+    while (self->sockets->len > 0) {
+        int fd = g_array_index(self->sockets, int, 0);
+        g_autofree char *name = vc_listen_address(fd);
+        struct MHD_Daemon *server = start_server(self, fd);
+        if (server == NULL) {
+            g_set_error(error, VC_ERROR, VC_ERROR_CONFIG,
+                        "the HTTP server on %s cannot be started", name);
+            return FALSE;
+        }
+        g_array_remove_index(self->sockets, 0);
+        g_ptr_array_add(self->servers, server);
+        g_message("listening on %s (%s)", name,
+                  self->config->listen_insecure ? "clear text" : "TLS");
+    }
+    return TRUE;
+}
+
+/* A connection that waits for a password must be let go before its server may end. */
+void
+vcr_http_stop(VcrHttp *self, guint timeout_ms)
+{
+    gint64 until = g_get_monotonic_time() + timeout_ms * (gint64)1000;
+
+    for (guint i = 0; i < self->servers->len; i++)
+        close(MHD_quiesce_daemon(g_ptr_array_index(self->servers, i)));
+    vcr_passwords_cancel(self->context.passwords);
+    while (g_atomic_int_get(&self->context.in_flight) > 0 && g_get_monotonic_time() < until) {
+        g_usleep(STOP_POLL_US);
+        vcr_passwords_cancel(self->context.passwords);
+    }
+    for (guint i = 0; i < self->servers->len; i++)
+        MHD_stop_daemon(g_ptr_array_index(self->servers, i));
+    g_ptr_array_set_size(self->servers, 0);
+}
+
+void
+vcr_http_free(VcrHttp *self)
+{
+    if (self == NULL)
+        return;
+    for (guint i = 0; i < self->sockets->len; i++)
+        close(g_array_index(self->sockets, int, i));
+    g_array_unref(self->sockets);
+    g_ptr_array_unref(self->servers);
+    g_free(self->cert);
+    vc_secret_free(self->key);
+    g_free(self->ca);
+    g_free(self);
+}

@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ * Queries that end by an answer or by the clock, whichever comes first. */
+#include "resolver/password.h"
+
+#include <libvirt/libvirt.h>
+#include <libvirt/virterror.h>
+#include <string.h>
+
+#include "resolver/domain.h"
+#include "resolver/host.h"
+
+/* Calls that wait for one libvirtd at the same time, and queries that wait for those. */
+#define THREADS_A_HOST 4
+#define MAX_WAITING    256
+
+struct VcrPasswordQuery {
+    int refs; /* atomic */
+    VcrPasswords *owner;
+    VcrRecord *record;
+    GSource *clock;
+
+    GMutex lock;
+    gboolean is_done;
+    VcrPasswordAnswer answer;
+    char *password; /* nullable */
+    GFunc done;
+    gpointer data;
+};
+
+struct VcrPasswords {
+    GPtrArray *hosts;
+    GThreadPool **pools;
+    guint deadline_ms;
+    GMutex lock;
+    GHashTable *waiting; /* set of VcrPasswordQuery, each with a reference */
+};
+
+static VcrPasswordQuery *
+query_ref(VcrPasswordQuery *self)
+{
+    g_atomic_int_inc(&self->refs);
+    return self;
+}
+
+void
+vcr_password_query_unref(VcrPasswordQuery *self)
+{
+    if (self == NULL || !g_atomic_int_dec_and_test(&self->refs))
+        return;
+    vc_secret_free(self->password);
+    vcr_record_unref(self->record);
+    g_source_unref(self->clock);
+    g_mutex_clear(&self->lock);
+    g_free(self);
+}
+
+VcrPasswordAnswer
+vcr_password_query_answer(VcrPasswordQuery *self, const char **password)
+{
+    g_mutex_lock(&self->lock);
+    VcrPasswordAnswer answer = self->answer;
+    *password = self->password;
+    g_mutex_unlock(&self->lock);
+    return answer;
+}
+
+/* The first one counts; what comes later is dropped. */
+static void
+finish(VcrPasswordQuery *self, VcrPasswordAnswer answer, char *password /* full, nullable */)
+{
+    g_mutex_lock(&self->lock);
+    gboolean is_first = !self->is_done;
+    if (is_first) {
+        self->is_done = TRUE;
+        self->answer = answer;
+        self->password = g_steal_pointer(&password);
+    }
+    g_mutex_unlock(&self->lock);
+    vc_secret_free(password);
+    if (!is_first)
+        return;
+    g_source_destroy(self->clock);
+    self->done(self, self->data);
+
+    VcrPasswords *owner = self->owner;
+    g_mutex_lock(&owner->lock);
+    g_hash_table_remove(owner->waiting, self);
+    g_mutex_unlock(&owner->lock);
+}
+
+static gboolean
+on_deadline(gpointer data)
+{
+    finish(data, VCR_PASSWORD_AWAY, NULL);
+    return G_SOURCE_REMOVE;
+}
+
+/* --- at libvirt --- */
+
+static VcrPasswordAnswer
+find_password(const char *xml, const VcrRecord *record, char **password)
+{
+    g_autoptr(VcrDomain) domain = vcr_domain_parse(xml, NULL);
+    const VcrDevice *device =
+        domain != NULL ? vcr_domain_find(domain, record->kind, record->index) : NULL;
+
+    if (device == NULL)
+        return VCR_PASSWORD_GONE;
+    *password = g_strdup(device->password);
+    return *password != NULL ? VCR_PASSWORD_FOUND : VCR_PASSWORD_NONE;
+}
+
+static VcrPasswordAnswer
+what_failed(void)
+{
+    const virError *why = virGetLastError();
+
+    return why != NULL && why->code == VIR_ERR_NO_DOMAIN ? VCR_PASSWORD_GONE
+                                                         : VCR_PASSWORD_AWAY;
+}
+
+static VcrPasswordAnswer
+read_password(virConnectPtr connection, const VcrRecord *record, char **password)
+{
+    virDomainPtr domain = virDomainLookupByUUIDString(connection, record->service->domain_uuid);
+    if (domain == NULL)
+        return what_failed();
+
+    char *xml = virDomainGetXMLDesc(domain, VIR_DOMAIN_XML_SECURE);
+    VcrPasswordAnswer answer =
+        xml != NULL ? find_password(xml, record, password) : what_failed();
+    if (xml != NULL)
+        explicit_bzero(xml, strlen(xml));
+    free(xml);
+    virDomainFree(domain);
+    return answer;
+}
+
+static gboolean
+is_done(VcrPasswordQuery *self)
+{
+    g_mutex_lock(&self->lock);
+    gboolean done = self->is_done;
+    g_mutex_unlock(&self->lock);
+    return done;
+}
+
+static void
+run_query(gpointer data, gpointer user_data)
+{
+    VcrPasswordQuery *query = data;
+    VcrHost *host = user_data;
+    char *password = NULL;
+    /* One whose time is over while it stood in line needs no call any more. */
+    virConnectPtr connection = is_done(query) ? NULL : vcr_host_connection(host);
+
+    if (connection == NULL) {
+        finish(query, VCR_PASSWORD_AWAY, NULL);
+    } else {
+        VcrPasswordAnswer answer = read_password(connection, query->record, &password);
+        finish(query, answer, password);
+        virConnectClose(connection);
+    }
+    vcr_password_query_unref(query);
+}
+
+/* --- for others --- */
+
+VcrPasswords *
+vcr_passwords_new(GPtrArray *hosts, guint deadline_ms)
+{
+    VcrPasswords *self = g_new0(VcrPasswords, 1);
+
+    self->hosts = hosts;
+    self->deadline_ms = deadline_ms;
+    g_mutex_init(&self->lock);
+    self->waiting =
+        g_hash_table_new_full(NULL, NULL, (GDestroyNotify)vcr_password_query_unref, NULL);
+    self->pools = g_new0(GThreadPool *, hosts->len);
+    for (guint i = 0; i < hosts->len; i++)
+        self->pools[i] = g_thread_pool_new(run_query, g_ptr_array_index(hosts, i),
+                                           THREADS_A_HOST, FALSE, NULL);
+    return self;
+}
+
+static VcrPasswordQuery *
+query_new(VcrPasswords *owner, VcrRecord *record, GFunc done, gpointer data)
+{
+    VcrPasswordQuery *self = g_new0(VcrPasswordQuery, 1);
+
+    self->refs = 1;
+    self->owner = owner;
+    self->record = vcr_record_ref(record);
+    self->done = done;
+    self->data = data;
+    g_mutex_init(&self->lock);
+    self->clock = g_timeout_source_new(owner->deadline_ms);
+    g_source_set_callback(self->clock, on_deadline, query_ref(self),
+                          (GDestroyNotify)vcr_password_query_unref);
+    return self;
+}
+
+VcrPasswordQuery *
+vcr_passwords_ask(VcrPasswords *self, VcrRecord *record, GFunc done, gpointer data)
+{
+    VcrPasswordQuery *query = query_new(self, record, done, data);
+    GThreadPool *pool = self->pools[record->host];
+
+    g_mutex_lock(&self->lock);
+    g_hash_table_add(self->waiting, query_ref(query));
+    g_mutex_unlock(&self->lock);
+    g_source_attach(query->clock, NULL);
+    if (g_thread_pool_unprocessed(pool) < MAX_WAITING)
+        g_thread_pool_push(pool, query_ref(query), NULL);
+    else
+        finish(query, VCR_PASSWORD_AWAY, NULL);
+    return query;
+}
+
+void
+vcr_passwords_cancel(VcrPasswords *self)
+{
+    g_mutex_lock(&self->lock);
+    g_autoptr(GPtrArray) queries =
+        g_ptr_array_new_with_free_func((GDestroyNotify)vcr_password_query_unref);
+    GHashTableIter iter;
+    gpointer query;
+    g_hash_table_iter_init(&iter, self->waiting);
+    while (g_hash_table_iter_next(&iter, &query, NULL))
+        g_ptr_array_add(queries, query_ref(query));
+    g_mutex_unlock(&self->lock);
+
+    for (guint i = 0; i < queries->len; i++)
+        finish(g_ptr_array_index(queries, i), VCR_PASSWORD_AWAY, NULL);
+}
+
+void
+vcr_passwords_free(VcrPasswords *self)
+{
+    if (self == NULL)
+        return;
+    for (guint i = 0; i < self->hosts->len; i++)
+        g_thread_pool_free(self->pools[i], FALSE, TRUE);
+    g_hash_table_unref(self->waiting);
+    g_mutex_clear(&self->lock);
+    g_free(self->pools);
+    g_free(self);
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ * One HTTP request from its first line to its answer. Runs on the HTTP server's threads, which
+ * must not wait: what needs libvirt is suspended meanwhile. */
+#pragma once
+
+#include <microhttpd.h>
+
+#include "resolver/config.h"
+#include "resolver/password.h"
+#include "resolver/registry.h"
+
+/* What all requests share; none of it owned. */
+typedef struct {
+    const VcrConfig *config;
+    VcrRegistry *registry;
+    VcrPasswords *passwords;
+    int in_flight; /* atomic: requests that have begun and not been answered */
+} VcrQueryContext;
+
+/* For MHD_start_daemon(); cls: the VcrQueryContext. The path is taken as it was sent, so
+ * vcr_query_keep_escapes() must be the MHD_OPTION_UNESCAPE_CALLBACK. */
+enum MHD_Result vcr_query_handle(void *cls, struct MHD_Connection *connection, const char *url,
+                                 const char *method, const char *version, const char *body,
+                                 size_t *body_size, void **request);
+void vcr_query_completed(void *cls, struct MHD_Connection *connection, void **request,
+                         enum MHD_RequestTerminationCode code);
+void vcr_query_connection(void *cls, struct MHD_Connection *connection, void **peer,
+                          enum MHD_ConnectionNotificationCode code);
+size_t vcr_query_keep_escapes(void *cls, struct MHD_Connection *connection, char *text);
