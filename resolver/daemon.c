@@ -58,7 +58,8 @@ start(VcrDaemon *self, GError **error)
     warn_of_settings(self->config);
     for (guint i = 0; i < self->hosts->len; i++)
         vcr_host_start(g_ptr_array_index(self->hosts, i), self->hosts);
-    g_message("ready: %u libvirtd to connect to", self->hosts->len);
+    g_message("%u libvirtd to connect to", self->hosts->len);
+    g_message("ready");
     return TRUE;
 }
 
