@@ -25,6 +25,7 @@ struct VcrDaemon {
     GPtrArray *inboxes; /* theirs */
     VcrPasswords *passwords;
     VcrHttp *http;
+    guint signals[2]; /* sources of the main loop */
 };
 
 static void
@@ -52,12 +53,23 @@ warn_of_settings(const VcrConfig *config)
 }
 
 static gboolean
+on_signal(gpointer data)
+{
+    VcrDaemon *self = data;
+
+    g_main_loop_quit(self->loop);
+    return G_SOURCE_CONTINUE;
+}
+
+static gboolean
 start(VcrDaemon *self, GError **error)
 {
     self->http = vcr_http_new(self->config, self->registry, self->passwords, error);
     if (self->http == NULL || !vcr_http_start(self->http, error))
         return FALSE;
     warn_of_settings(self->config);
+    self->signals[0] = g_unix_signal_add(SIGTERM, on_signal, self);
+    self->signals[1] = g_unix_signal_add(SIGINT, on_signal, self);
     for (guint i = 0; i < self->hosts->len; i++)
         vcr_host_start(g_ptr_array_index(self->hosts, i), self->inboxes);
     g_message("%u libvirtd to connect to", self->hosts->len);
@@ -80,15 +92,6 @@ vcr_daemon_new(const VcrConfig *config, GError **error)
     make_hosts(self);
     self->passwords = vcr_passwords_new(self->inboxes, PASSWORD_DEADLINE_MS);
     return start(self, error) ? g_steal_pointer(&self) : NULL;
-}
-
-static gboolean
-on_signal(gpointer data)
-{
-    VcrDaemon *self = data;
-
-    g_main_loop_quit(self->loop);
-    return G_SOURCE_CONTINUE;
 }
 
 static gboolean
@@ -117,14 +120,12 @@ stop_hosts(gpointer data)
 gboolean
 vcr_daemon_run(VcrDaemon *self)
 {
-    guint term = g_unix_signal_add(SIGTERM, on_signal, self);
-    guint interrupt = g_unix_signal_add(SIGINT, on_signal, self);
     Stop stop = {.daemon = self};
 
     g_main_loop_run(self->loop);
     g_message("stopping");
-    g_source_remove(term);
-    g_source_remove(interrupt);
+    for (gsize i = 0; i < G_N_ELEMENTS(self->signals); i++)
+        g_source_remove(self->signals[i]);
     vcr_http_stop(self->http, STOP_HTTP_MS);
 
     GThread *stopper = g_thread_new("stop", stop_hosts, &stop);
