@@ -59,7 +59,7 @@ function show() {
 }
 
 function showButtons(engine) {
-    ui.copy.hidden = !engine?.copy;
+    ui.copy.hidden = !shown.copy;
     ui.ctrlAltDel.disabled = !engine?.ctrlAltDel;
     ui.sendText.disabled = !engine?.sendText;
     ui.fullscreen.disabled = !engine;
@@ -138,14 +138,19 @@ function makeConsole(link, number) {
     return one;
 }
 
-/* Starts anew with what the link says. */
-function load() {
+function unload() {
     for (const one of consoles) {
         one.close();
         one.screen.remove();
         one.tab.remove();
     }
+    consoles = [];
     shown = null;
+}
+
+/* Starts anew with what the link says. */
+function load() {
+    unload();
     consoles = parseLinks(location.hash).map(makeConsole);
     ui.tabs.hidden = consoles.length < 2;
     select(consoles[0]);
@@ -182,8 +187,8 @@ ui.tabs.addEventListener('keydown', (event) => {
 });
 ui.reconnect.addEventListener('click', () => shown.open());
 ui.copy.addEventListener('click', () => {
-    shown.engine?.copy();
-    shown.engine?.focus();
+    shown.copy?.();
+    focus();
 });
 ui.ctrlAltDel.addEventListener('click', () => {
     shown.engine?.ctrlAltDel();
@@ -221,4 +226,7 @@ ui.stage.addEventListener('keydown', (event) => {
     }
 }, { capture: true });
 window.addEventListener('hashchange', load);
+/* A browser may keep a page that was left, for the way back, and its consoles would stay in use. */
+window.addEventListener('pagehide', unload);
+window.addEventListener('pageshow', (event) => event.persisted && load());
 load();

@@ -5,10 +5,11 @@ import { Terminal } from './xterm/xterm.js';
 
 const SCROLLBACK_LINES = 5000;
 const FIT_PAUSE_MS = 50;
+const ACCEPTED_MS = 400;        // silent and still open for so long: a refusal would have come
 /* So much is parsed at a time, and between two the page can do other things. */
 const PIECE_BYTES = 64 * 1024;
 const HIDDEN_PIECE_BYTES = 1024 * 1024;     // a page that nobody sees may be asked once a second only
-/* More than the scrollback holds: what is skipped would have scrolled away. */
+/* More than the scrollback holds: what is left out would have scrolled away. */
 const WAITING_BYTES = 4 * 1024 * 1024;
 
 const PASTE_BEGIN = '\x1b[200~';
@@ -35,13 +36,13 @@ function loadStyle(address) {
 await loadStyle('./xterm/xterm.css');
 
 /* What came and is not yet on the screen: bytes, since a character can be cut at the end of a frame.
- * A guest may print faster than a page can show; then the oldest is skipped, and said so. */
+ * A guest may print faster than a page can show; then the oldest is left out. */
 class Waiting {
     constructor(write) {
         this._write = write;
         this._pieces = [];
         this._bytes = 0;
-        this._skipped = 0;
+        this._hasGap = false;
         this._isBusy = false;
         this._decoder = new TextDecoder();
     }
@@ -50,7 +51,8 @@ class Waiting {
         this._pieces.push(bytes);
         this._bytes += bytes.length;
         while (this._bytes > WAITING_BYTES && this._pieces.length > 1) {
-            this._skipped += this._take().length;
+            this._take();
+            this._hasGap = true;
         }
         if (!this._isBusy) {
             this._isBusy = true;
@@ -73,10 +75,10 @@ class Waiting {
         const room = document.hidden ? HIDDEN_PIECE_BYTES : PIECE_BYTES;
         let taken = 0;
         let text = '';
-        if (this._skipped > 0) {
+        if (this._hasGap) {
+            this._hasGap = false;
             this._decoder = new TextDecoder();
-            text = `${CANCEL_SEQUENCE}\r\n[${this._skipped} bytes skipped: they came faster than this page can show]\r\n`;
-            this._skipped = 0;
+            text = CANCEL_SEQUENCE;
         }
         while (this._pieces.length > 0 && taken < room) {
             const bytes = this._take();
@@ -128,7 +130,16 @@ export function start({ screen, url, events }) {
     const waiting = new Waiting((text) => terminal.write(text));
     socket.binaryType = 'arraybuffer';
     events.socket(socket);
-    socket.addEventListener('open', () => events.connected('; where nothing shows, press Enter'));
+
+    /* A line that nobody reads says nothing of its own; a refusal comes soon after the websocket opened. */
+    let silenceTimer = 0;
+    socket.addEventListener('open', () => {
+        silenceTimer = setTimeout(events.connected, ACCEPTED_MS, '; where nothing shows, press Enter');
+    });
+    socket.addEventListener('message', () => {
+        clearTimeout(silenceTimer);
+        events.connected();
+    }, { once: true });
     socket.addEventListener('message', ({ data }) => {
         waiting.add(typeof data === 'string' ? encoder.encode(data) : new Uint8Array(data));
     });
@@ -182,7 +193,10 @@ export function start({ screen, url, events }) {
             return 0;
         },
         copy,
-        stop: () => socket.close(),
+        stop: () => {
+            clearTimeout(silenceTimer);
+            socket.close();
+        },
         remove: () => {
             observer.disconnect();
             clearTimeout(fitTimer);

@@ -8,7 +8,7 @@ import { socketUrl } from './link.js';
  *
  * start({screen, url, events}) shows the console behind the websocket's url in the element screen. events:
  *   socket(websocket)    its end is the session's end; once, and at once
- *   connected(hint)      hint: more for the status line, or nothing
+ *   connected(hint)      hint: more for the status line, or nothing; again where that changes
  *   named(text)          what the guest calls itself
  *   failed(text)         a sentence on why the engine gave up; the websocket's end is to follow
  *   stopped()            no more will come; the proxy's close code still may
@@ -47,6 +47,11 @@ export class Console {
     /* What the page's buttons act on, or null. */
     get engine() {
         return this.state === 'connected' ? this._engine : null;
+    }
+
+    /* Puts what it shows into the clipboard, or null; also after the end. */
+    get copy() {
+        return this._engine?.copy ?? null;
     }
 
     /* Asks the proxy for the console, at first or once more. */
@@ -124,6 +129,7 @@ export class Console {
             connected: heard((hint = '') => {
                 attempt.steadyTimer = setTimeout(() => { this._hasAskedAgain = false; }, STEADY_MS);
                 attempt.wasConnected = true;
+                clearTimeout(attempt.steadyTimer);
                 this._hint = hint;
                 this._set('connected', this._connectedTo());
             }),

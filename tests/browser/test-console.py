@@ -26,6 +26,10 @@ CLOSE_CODES = (
     (4999, "code 4999", True),
 )
 
+# the page's engines behave alike at a session's end, each with a library of its own; vnc has them all
+ENGINES = {"vnc": "novnc", "spice": "spice-html5", "serial": "xterm"}
+SOME_CLOSE_CODES = [row for row in CLOSE_CODES if row[0] in (1000, 1002, 4401, 4409)]
+
 BAD_LINKS = (
     ("", "no token"),
     ("#", "no token"),
@@ -34,6 +38,7 @@ BAD_LINKS = (
     ("#token=abc", "does not say which type"),
     ("#type=telegraph&token=abc", "telegraph"),
     ("#type=constructor&token=abc", "constructor"),
+    ("#type=vnc&token=&type=serial&token=abc", "no token"),
     ("#type=<b id=x>bold</b>&token=abc", "<b id=x>bold</b>"),
     ("#type=vnc&token=abc&path=//elsewhere.example/", "leads away"),
     ("#type=vnc&token=abc&path=https://elsewhere.example/", "leads away"),
@@ -215,25 +220,35 @@ class TestLinks(BrowserCase):
         self.assertEqual(server.upgrades, 0)
 
     def test_missing_engine(self):
-        directory = case.new_directory("web")
-        shutil.copytree(web_root(), directory, dirs_exist_ok=True)
-        shutil.rmtree(os.path.join(directory, "novnc"))
-        page = self.browse(self.serve(directory=directory).url("console.html#type=vnc&token=abc"))
-        self.wait_state(page, "failed")
-        self.assertIn("viewer for vnc consoles could not be loaded", page.text())
+        for type, name in ENGINES.items():
+            with self.subTest(type):
+                directory = case.new_directory("web")
+                shutil.copytree(web_root(), directory, dirs_exist_ok=True)
+                shutil.rmtree(os.path.join(directory, name))
+                page = self.browse(self.serve(directory=directory).url(f"console.html#type={type}&token=abc"))
+                self.wait_state(page, "failed")
+                self.assertIn(f"viewer for {type} consoles could not be loaded", page.text())
 
-    def test_close_codes(self):
+    def check_close_codes(self, type, codes):
         page = self.browse("about:blank")
-        for code, words, again in CLOSE_CODES:
-            with self.subTest(code):
+        for code, words, again in codes:
+            with self.subTest(type=type, code=code):
                 server = self.serve((code, f"because of <i>{code}</i>"))
-                page.go(server.url(f"console.html#type=vnc&token={SECRET}"))
+                page.go(server.url(f"console.html#type={type}&token={SECRET}"))
                 self.wait_state(page, "ended")
                 self.assertEqual(page.evaluate("document.body.dataset.closeCode"), str(code))
                 self.assertIn(words, page.text())
                 self.assertIn(f"The proxy says: because of <i>{code}</i>", page.text())
+                self.assertIn("No console", page.text())
                 self.assertEqual("Reconnect" in page.text(), again)
                 self.assert_secret(page, SECRET)
+
+    def test_close_codes(self):
+        self.check_close_codes("vnc", CLOSE_CODES)
+
+    def test_close_codes_of_other_engines(self):
+        for type in ("spice", "serial"):
+            self.check_close_codes(type, SOME_CLOSE_CODES)
 
     def test_nonsense_from_the_console(self):
         page = self.browse(self.serve((None, "RFB 999.999\n")).url("console.html#type=vnc&token=abc"))
@@ -241,13 +256,20 @@ class TestLinks(BrowserCase):
         self.assertEqual(page.evaluate("document.body.dataset.closeCode"), "1005")
         self.assertIn("could not make sense", page.text())
 
+    def test_spice_nonsense(self):
+        page = self.browse(self.serve((None, "no SPICE server says so")).url("console.html#type=spice&token=abc"))
+        self.wait_state(page, "ended")
+        self.assertEqual(page.evaluate("document.body.dataset.closeCode"), "1005")
+
     def test_moved(self):
         """4410: the page asks again by itself, once."""
-        server = self.serve((4410, "moved"))
-        page = self.browse(server.url("console.html#type=vnc&token=abc"))
-        self.wait_state(page, "ended")
-        self.assertEqual(server.upgrades, 2)
-        self.assertIn("has moved to another host", page.text())
+        for type in ENGINES:
+            with self.subTest(type):
+                server = self.serve((4410, "moved"))
+                page = self.browse(server.url(f"console.html#type={type}&token=abc"))
+                self.wait_state(page, "ended")
+                self.assertEqual(server.upgrades, 2)
+                self.assertIn("has moved to another host", page.text())
         page.click("#reconnect")
         page.wait("document.body.dataset.state === 'connecting'", "another try")
         self.wait_state(page, "ended")
@@ -259,6 +281,33 @@ class TestLinks(BrowserCase):
         page.wait("document.body.innerText.includes('asking again')", "the move in words")
         self.wait_state(page, "ended")
         self.assertEqual(page.evaluate("document.body.dataset.closeCode"), "4404")
+
+    def test_tabs(self):
+        """A tab for each console; each asks when it is first shown, and tells its own end."""
+        server = self.serve((4404, ""), (4409, ""), (4503, ""))
+        page = self.browse(server.url("console.html#type=vnc&token=one&type=serial&token=two"
+                                      "&name=%3Ci%3EB%3C/i%3E&type=spice&token=three&path=p"))
+        tabs = "[...document.querySelectorAll('#tabs button')]"
+        self.wait_state(page, "ended")
+        self.assertIn("no console to connect to", page.text())
+        self.assertEqual(page.evaluate(f"{tabs}.map((tab) => tab.textContent)"),
+                         ["Screen (VNC)", "<i>B</i>", "Screen (SPICE)"])
+        self.assertEqual(server.targets, [("/websockify", [("token", "one")])])
+
+        page.click("#tabs button:nth-child(2)")
+        page.wait("document.body.innerText.includes('in use')", "the second console's end")
+        page.click("#tabs button:nth-child(1)")
+        page.wait("document.body.innerText.includes('no console to connect to')", "the first console's end")
+        self.assertEqual(len(server.targets), 2)
+
+        page.evaluate("document.querySelector('#tabs [aria-selected=true]').focus()")
+        page.key("ArrowLeft")             # from the first to the last, and Enter presses it
+        self.assertEqual(page.evaluate("document.activeElement.textContent"), "Screen (SPICE)")
+        page.type("\n")
+        page.wait("document.body.innerText.includes('cannot check links')", "the third console's end")
+        self.assertEqual(server.targets[1:], [("/websockify", [("token", "two")]), ("/p", [("token", "three")])])
+        self.assertEqual(page.evaluate(f"{tabs}.map((tab) => tab.getAttribute('aria-selected'))"),
+                         ["false", "false", "true"])
 
     def test_token_as_written(self):
         """What stands in the fragment arrives in the query, encoded or not."""
