@@ -178,3 +178,26 @@ class ClosingServer:
     def stop(self):
         self._server.shutdown()
         self._server.server_close()
+
+
+class SayingServer(ClosingServer):
+    """Says what it is given on every websocket, frame by frame, and keeps what comes; then ends it, if told how."""
+
+    def __init__(self, frames, end=None):
+        super().__init__(web_root(), [])
+        self.frames = frames
+        self.end = end
+        self.heard = b""
+
+    def talk(self, handler):
+        for frame in self.frames:
+            handler.wfile.write(ws.encode_frame(frame, mask=False))
+        if self.end:
+            code, reason = self.end
+            handler.wfile.write(ws.encode_frame(code.to_bytes(2, "big") + reason.encode(), opcode=ws.CLOSE, mask=False))
+        while True:
+            head = handler.rfile.read(2)
+            if len(head) < 2 or head[0] & 15 == ws.CLOSE:
+                return
+            mask = handler.rfile.read(4)
+            self.heard += ws.apply_mask(handler.rfile.read(head[1] & 127), mask)

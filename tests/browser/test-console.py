@@ -2,8 +2,9 @@
 """The console page in a real browser: Chromium, virtconsoleproxyd, QEMU with VeNCrypt and x509 verify."""
 import os
 import shutil
+import struct
 
-from browsing import BrowserCase, ClosingServer, typed, web_root
+from browsing import BrowserCase, ClosingServer, SayingServer, typed, web_root
 from lab import case, guest, tap
 
 DEAD_ADDRESS = "127.0.0.1:1"      # nothing listens on tcpmux
@@ -260,6 +261,17 @@ class TestLinks(BrowserCase):
         page = self.browse(self.serve((None, "no SPICE server says so")).url("console.html#type=spice&token=abc"))
         self.wait_state(page, "ended")
         self.assertEqual(page.evaluate("document.body.dataset.closeCode"), "1005")
+
+    def test_spice_refusal(self):
+        """The proxy refuses in SPICE's words first; the close code says more."""
+        refusal = struct.pack("<4sIIII174x", b"REDQ", 2, 2, 178, 7)
+        server = SayingServer([refusal], end=(4403, "Not this console"))
+        self.addCleanup(server.stop)
+        page = self.browse(server.url(f"console.html#type=spice&token={SECRET}"))
+        self.wait_state(page, "ended")
+        self.assertEqual(page.evaluate("document.body.dataset.closeCode"), "4403")
+        self.assertIn("The proxy says: Not this console", page.text())
+        self.assert_secret(page, SECRET)
 
     def test_moved(self):
         """4410: the page asks again by itself, once."""
