@@ -126,6 +126,16 @@ class TestScreen(BrowserCase):
         self.assertTrue(self.page.evaluate("document.querySelector('canvas') === null"))
         self.assert_secret(self.page, SECRET)
 
+    def test_page_left_and_back(self):
+        """The session ends with the page, though the browser may keep that; on the way back there is another."""
+        self.page.go("about:blank")
+        self.proxy.wait_line("session .* ended")
+        self.page.evaluate("history.back()")
+        self.wait_state(self.page, "connected")
+        self.wait_same_picture(self.page, self.vm)
+        self.page.type("q")
+        self.vm.expect_serial(typed("q"))
+
     def test_proxy_goes_down(self):
         self.proxy.terminate()
         self.wait_state(self.page, "ended")
