@@ -22,6 +22,12 @@ let sessions = 0;
 for (const name of ['log_info', 'log_warn', 'log_err']) {
     SpiceConn.prototype[name] = () => {};
 }
+/* Of 256 tickets one begins with a zero, which spice-html5 leaves out; the server then refuses it. */
+const sendTicket = SpiceConn.prototype.send_ticket;
+SpiceConn.prototype.send_ticket = function sendWholeTicket(ticket) {
+    const zeros = new Array(Constants.SPICE_TICKET_KEY_PAIR_LENGTH / 8 - ticket.length).fill(0);
+    sendTicket.call(this, [...zeros, ...ticket]);
+};
 /* VP8 streams would be placed by a style attribute, which the page's policy forbids: these servers then send MJPEG. */
 WebmConstants.SPICE_VP8_CODEC = 'video/none';
 /* The original asks the document for a number that two consoles of one page share. */
@@ -93,6 +99,15 @@ function fit(screen, place) {
     place.style.transform = `translate(${left}px, ${top}px) scale(${scale})`;
 }
 
+function afterMessages(channel, handler) {
+    const process = channel.process_channel_message;
+    channel.process_channel_message = (message) => {
+        const isKnown = process.call(channel, message);
+        handler();
+        return isKnown;
+    };
+}
+
 /* What spice-html5 says of an end, for people. */
 function explain(message) {
     switch (message) {
@@ -129,6 +144,8 @@ export function start({ screen, url, events }) {
     const keyboard = new Keyboard(main, place);
     events.socket(main.ws);
 
+    let fitted = null;      // a guest's other size comes with another canvas
+
     /* A session without a picture or without keys has ended, though its main channel may not know. */
     function watch(channel) {
         if (!channel || channel.isWatched) {
@@ -139,34 +156,29 @@ export function start({ screen, url, events }) {
             await pause(MAIN_END_WAIT_MS);
             events.ended(event.code, event.reason);
         });
-        if (channel.type === Constants.SPICE_CHANNEL_DISPLAY) {
-            watchPicture(channel);
+        afterMessages(channel, () => {
+            const canvas = place.querySelector('canvas');
+            if (canvas !== fitted) {
+                fitted = canvas;
+                fit(screen, place);
+            }
+            sayConnected();
+        });
+    }
+
+    /* There is a picture, and keys arrive: of what the guest has. */
+    let isConnected = false;
+    function sayConnected() {
+        if (isLive && !isConnected && fitted && (!main.inputs || main.inputs.state === 'ready')) {
+            isConnected = true;
+            events.connected();
         }
     }
 
-    /* Connected means: there is a picture. */
-    function watchPicture(display) {
-        const process = display.process_channel_message;
-        display.process_channel_message = (message) => {
-            const isKnown = process.call(display, message);
-            if (message.type === Constants.SPICE_MSG_DISPLAY_SURFACE_CREATE) {
-                fit(screen, place);
-                if (isLive && !display.isShown) {
-                    display.isShown = true;
-                    events.connected();
-                }
-            }
-            return isKnown;
-        };
-    }
-
-    const process = main.process_channel_message;
-    main.process_channel_message = (message) => {
-        const isKnown = process.call(main, message);
+    afterMessages(main, () => {
         watch(main.display);
         watch(main.inputs);
-        return isKnown;
-    };
+    });
 
     /* A guest with an agent takes on the window's size. */
     let sizeTimer = 0;

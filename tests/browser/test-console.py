@@ -283,6 +283,19 @@ class TestLinks(BrowserCase):
         self.assertIn("The proxy says: Not this console", page.text())
         self.assert_secret(page, SECRET)
 
+    def test_spice_ticket_with_a_zero_in_front(self):
+        """One of 256: spice-html5 by itself moves the rest of it to the front, and the server refuses that."""
+        page = self.browse(self.serve().url("console.html"))
+        self.wait_state(page, "failed")
+        sent = page.evaluate("""(async () => {
+            await import('/engine-spice.js');
+            const { SpiceConn } = await import('/spice-html5/spiceconn.js');
+            let sent;
+            SpiceConn.prototype.send_ticket.call({ ws: { send: (data) => { sent = data; } } }, Array(127).fill(7));
+            return [...new Uint8Array(sent)];
+        })()""")
+        self.assertEqual(sent, [1, 0, 0, 0, 0] + [7] * 127)
+
     def test_moved(self):
         """4410: the page asks again by itself, once."""
         for type in ENGINES:
