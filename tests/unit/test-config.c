@@ -58,6 +58,7 @@ static const struct {
     {"connect-tls-cert", TEXT, AT(connect_tls_cert), PKI "client-cert.pem", "x"},
     {"connect-tls-key", TEXT, AT(connect_tls_key), PKI "client-key.pem", "x"},
     {"connect-tls-ca", TEXT, AT(connect_tls_ca), PKI "client-ca.pem", "x"},
+    {"allowed-target", LIST, AT(allowed_target), "", "unix:/x"},
     {"resolver-mode", TEXT, AT(resolver_mode), "builtin", "external"},
     {"resolver-tokens", TEXT, AT(resolver_tokens), "/etc/libvirt/consoleproxy/tokens.json",
      "x"},
@@ -72,6 +73,7 @@ static const struct {
     {"web-dir", TEXT, AT(web_dir), NONE, "/"},
     {"workers", NUMBER, AT(workers), CPUS, "3"},
     {"connect-timeout", NUMBER, AT(connect_timeout_s), "10", "1"},
+    {"serial-grace", NUMBER, AT(serial_grace_ms), "200", "0"},
     {"handshake-timeout", NUMBER, AT(handshake_timeout_s), "30", "1"},
     {"resolver-timeout", NUMBER, AT(resolver_timeout_s), "5", "1"},
     {"keepalive", NUMBER, AT(keepalive_s), "25", "1"},
@@ -177,6 +179,12 @@ static const struct {
     {"cipher-too-old",
      "--listen-min-tls 1.3 --listen-cipher-suites TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
      "--listen-cipher-suites", "TLS 1.3"},
+
+    {"target-host", "--allowed-target host.example", "--allowed-target", "host.example"},
+    {"target-network", "--allowed-target 192.0.2.0/24", "--allowed-target", "192.0.2.0/24"},
+    {"target-relative", "--allowed-target unix:x", "--allowed-target", "unix:x"},
+    {"target-second", "--allowed-target unix:/x --allowed-target y", "--allowed-target", "y"},
+    {"grace-large", "--serial-grace 60001", "--serial-grace", NULL},
 
     {"origin-host", "--allowed-origin cloud.example", "--allowed-origin", "cloud.example"},
     {"origin-path", "--allowed-origin https://cloud.example/", "--allowed-origin", NULL},
