@@ -194,6 +194,12 @@ start(VcpDaemon *self, GError **error)
     return TRUE;
 }
 
+static guint64
+monotonic_ms(void)
+{
+    return (guint64)g_get_monotonic_time() / 1000;
+}
+
 VcpDaemon *
 vcp_daemon_new(const VcpConfig *config, GError **error)
 {
@@ -211,6 +217,8 @@ vcp_daemon_new(const VcpConfig *config, GError **error)
     self->config = config;
     self->shared.config = config;
     self->shared.limits = vcp_limits_new(limits);
+    self->shared.memory = vcp_memory_new(monotonic_ms);
+    self->shared.hub = vcp_lease_hub_new();
     self->listeners = g_ptr_array_new_with_free_func((GDestroyNotify)vcp_listener_free);
     uv_loop_init(&self->loop);
     return start(self, error) ? g_steal_pointer(&self) : NULL;
@@ -287,6 +295,8 @@ vcp_daemon_free(VcpDaemon *self)
     vcp_token_file_free(self->shared.tokens);
     vc_tls_credentials_unref(self->shared.credentials);
     vcp_limits_free(self->shared.limits);
+    vcp_memory_free(self->shared.memory);
+    vcp_lease_hub_free(self->shared.hub);
     curl_global_cleanup();
     g_free(self);
 }

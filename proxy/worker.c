@@ -32,6 +32,7 @@ struct VcpWorker {
     VcpFront front;
     VcPool *pool;
     VcpResolver *resolver;
+    VcpLeases *leases;
     GQueue half_open; /* of the links of tenants, oldest first */
     GQueue sessions;
     gboolean is_stopping, is_closed;
@@ -70,6 +71,12 @@ vcp_worker_resolver(VcpWorker *self)
     return self->resolver;
 }
 
+VcpLeases *
+vcp_worker_leases(VcpWorker *self)
+{
+    return self->leases;
+}
+
 struct lws_vhost *
 vcp_worker_vhost(VcpWorker *self)
 {
@@ -96,6 +103,7 @@ close_everything(VcpWorker *self)
     self->is_closed = TRUE;
     vcp_front_close(&self->front);
     self->resolver->ops->free(self->resolver);
+    vcp_leases_free(self->leases);
     uv_close((uv_handle_t *)&self->wake, NULL);
     g_clear_pointer(&self->stop_timer, vcp_timer_free);
 }
@@ -271,6 +279,8 @@ vcp_worker_new(const VcpShared *shared, GError **error)
     self->resolver = shared->tokens != NULL
                          ? vcp_resolver_file_new(shared->tokens)
                          : vcp_resolver_https_new(&self->loop, shared->config);
+    self->leases = vcp_leases_new(&self->loop, shared->hub,
+                                  vcp_store_memory_new(shared->memory, &self->loop));
     return vcp_front_init(&self->front, shared->config, &self->loop, self, error)
                ? g_steal_pointer(&self)
                : NULL;
