@@ -12,19 +12,37 @@ typedef enum {
     VC_CONSOLE_SERIAL, /* reserved, as above */
 } VcConsoleType;
 
+typedef enum {
+    VC_TOKEN_USE_DEFAULT, /* the service does not say: as the proxy is set */
+    VC_TOKEN_USE_MULTI,
+    VC_TOKEN_USE_SINGLE, /* the token opens one session and is spent */
+} VcTokenUse;
+
 typedef struct {
     int refs; /* atomic */
     VcConsoleType type;
-    char *address; /* "host:port" or "[v6]:port" as given, for logs and as the console's name */
-    char *host;    /* host name or literal, without brackets */
-    guint16 port;  /* 1–65535 */
+    char *address;          /* "host:port", "[v6]:port" or "unix:PATH" as given, for logs */
+    char *host;             /* host name or literal, without brackets; NULL: a unix socket */
+    guint16 port;           /* 1–65535; 0: a unix socket */
+    char *path;             /* nullable: absolute, of a unix socket; serial consoles only */
     gboolean insecure;      /* clear text and weak authentication are acceptable; needs
                                --connect-insecure */
     gboolean tls_tunnel;    /* TLS from the first byte, the console's protocol inside */
     gboolean power_control; /* the client may shut down, reboot and reset the guest (xvp) */
+    gboolean telnet;        /* serial: the chardev speaks telnet */
+    gboolean shared;        /* "exclusive": false; the server takes several clients at once */
+    VcTokenUse token_use;   /* "singleUse" */
     char *password;         /* nullable: none. The empty string is a password */
     char *tls_server_name;  /* nullable: name to verify in place of host */
+    char *tls_subject;      /* nullable: subject of the certificate, in place of its name */
     gint64 expires_s;       /* seconds since 1970; 0: never */
+
+    /* Whose console it is, as far as the resolver says so; all nullable */
+    char *domain_uuid; /* lower case */
+    char *domain_name; /* for people only, as host: whatever the resolver says */
+    char *domain_host;
+    char *console_type;  /* the device: "serial", "console", "vnc" … */
+    guint console_index; /* among the guest's devices of that type */
 } VcService;
 
 /* From one JSON object; unknown fields are ignored.
@@ -38,8 +56,15 @@ json_t *vc_service_to_json(const VcService *self);
 VcService *vc_service_ref(VcService *self);
 void vc_service_unref(VcService *self); /* nullable; the last one wipes the password */
 
-/* The name that the hypervisor's certificate must bear. */
+/* What tells this console from others, for locks and limits: its guest's UUID and its device
+ * where the service names both, else the address as given. */
+char *vc_service_console_key(const VcService *self); /* full */
+
+/* The name that the hypervisor's certificate must bear. NULL: a unix socket, without TLS. */
 const char *vc_service_verify_name(const VcService *self);
+
+/* Whether TLS begins with the first byte, the console's protocol inside it. */
+gboolean vc_service_begins_with_tls(const VcService *self);
 
 gboolean vc_service_has_expired(const VcService *self, gint64 now_s);
 

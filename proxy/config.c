@@ -50,6 +50,7 @@ static const VcOption options[] = {
     TEXT("listen-min-tls", listen_min_tls, "VersionTLS12", "VERSION", "Oldest TLS for clients: VersionTLS12 or VersionTLS13"),
     TEXT("listen-cipher-suites", listen_cipher_suites, NULL, "NAMES", "Ciphers for clients, IANA names separated by commas"),
     FLAG("connect-insecure", connect_insecure, "Allow services that are marked insecure"),
+    LIST("allowed-target", allowed_target, NULL, "TARGET", "unix:PATH, a socket that a serial console may be at; repeatable"),
     TEXT("connect-tls-cert", connect_tls_cert, PKI "client-cert.pem", "FILE", "Certificate shown to hypervisors"),
     TEXT("connect-tls-key", connect_tls_key, PKI "client-key.pem", "FILE", "Its private key"),
     TEXT("connect-tls-ca", connect_tls_ca, PKI "client-ca.pem", "FILE", "CA of the hypervisors' certificates"),
@@ -65,6 +66,7 @@ static const VcOption options[] = {
     TEXT("web-dir", web_dir, NULL, "DIR", "Serve the files below DIR on the same port"),
     {"workers", 0, VC_OPTION_INTEGER, AT(workers), "0", 0, 256, "N", "Worker threads; 0: one for each CPU"},
     TIME("connect-timeout", connect_timeout_s, "10", "Limit for TCP and TLS towards a hypervisor"),
+    {"serial-grace", 0, VC_OPTION_INTEGER, AT(serial_grace_ms), "200", 0, 60000, "MS", "Wait for an end of a clear serial console before bytes go there; 0: do not"},
     TIME("handshake-timeout", handshake_timeout_s, "30", "Limit from accept until the console's bytes flow"),
     TIME("resolver-timeout", resolver_timeout_s, "5", "Limit for an answer of the resolver"),
     TIME("keepalive", keepalive_s, "25", "Ping a client that is silent for so long; two unanswered end the session"),
@@ -168,6 +170,17 @@ check_origins(VcpConfig *self, GError **error)
     return TRUE;
 }
 
+static gboolean
+check_targets(const VcpConfig *self, GError **error)
+{
+    for (char **target = self->allowed_target; *target != NULL; target++) {
+        if (!g_str_has_prefix(*target, "unix:/"))
+            return wrong(error, "allowed-target", *target,
+                         "must be unix: and an absolute path");
+    }
+    return TRUE;
+}
+
 static void
 default_to(char **field, const char *value)
 {
@@ -238,8 +251,9 @@ vcp_config_parse(int argc, char **argv, GError **error)
 
     if (!vc_options_parse(options, self, argc, argv, summary, error) ||
         !check_min_tls(self, error) || !check_cipher_suites(self, error) ||
-        !check_origins(self, error) || !check_resolver(self, error) ||
-        !check_web_dir(self, error) || !check_log_level(self, error))
+        !check_origins(self, error) || !check_targets(self, error) ||
+        !check_resolver(self, error) || !check_web_dir(self, error) ||
+        !check_log_level(self, error))
         return NULL;
     if (self->workers == 0)
         self->workers = g_get_num_processors();

@@ -13,6 +13,7 @@ typedef struct {
     char *listen_cipher_suites; /* nullable; as given, see ciphers_* */
 
     gboolean connect_insecure;
+    char **allowed_target; /* "unix:PATH" */
     char *connect_tls_cert, *connect_tls_key, *connect_tls_ca;
 
     char *resolver_mode; /* "builtin" or "external" */
@@ -26,6 +27,7 @@ typedef struct {
     char *web_dir; /* nullable; resolved to an absolute path without links */
 
     guint workers;
+    guint serial_grace_ms;
     guint connect_timeout_s, handshake_timeout_s, resolver_timeout_s, keepalive_s,
         write_timeout_s;
     guint max_sessions, max_sessions_per_token, max_sessions_per_console,

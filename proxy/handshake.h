@@ -22,6 +22,16 @@ typedef enum {
 typedef struct VcpHandshake VcpHandshake;
 
 typedef struct {
+    /* The client may send text frames too, where a text is bytes like others. */
+    gboolean takes_text;
+
+    /* The connection to the hypervisor stands, with TLS where it begins with it; comes once and
+     * before bytes do. grace_ms: how long a hypervisor that cannot show that it is there is
+     * given to show that it is not. Returns after how many ms time_is_up comes, if the
+     * handshake is not over by then; 0: never. NULL: the bytes tell. */
+    guint (*connected)(VcpHandshake *self, guint grace_ms);
+    void (*time_is_up)(VcpHandshake *self);
+
     /* Reads from[side], writes to[side] and says what is next. The same bytes give the same
      * output however they are cut. Failures: VC_ERROR_CLIENT, _POLICY, _PROTOCOL,
      * _AUTHENTICATION, _CERTIFICATE. */

@@ -267,11 +267,8 @@ on_receive(Tenant *self, struct lws *wsi, const void *data, size_t length)
     if (session == NULL || self->close_code != 0)
         return 0;
     vcp_session_heard(session);
-    if (!lws_frame_is_binary(wsi)) {
-        vcp_session_end(session, g_error_new_literal(VC_ERROR, VC_ERROR_CLIENT,
-                                                     "a text frame, where all are binary"));
+    if (!lws_frame_is_binary(wsi) && !vcp_session_heard_text(session))
         return 0;
-    }
     self->end.bytes_in += length;
     if (!vc_buffer_append(&self->end.in, data, length)) {
         vcp_session_end(session, g_error_new_literal(VC_ERROR, VC_ERROR_INTERNAL,

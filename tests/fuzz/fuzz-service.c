@@ -32,6 +32,15 @@ check_same(const VcService *one, const VcService *two)
     g_assert_cmpstr(one->host, ==, two->host);
     g_assert_cmpstr(one->password, ==, two->password);
     g_assert_cmpstr(one->tls_server_name, ==, two->tls_server_name);
+    g_assert_cmpstr(one->path, ==, two->path);
+    g_assert_true(one->telnet == two->telnet && one->shared == two->shared);
+    g_assert_true(one->token_use == two->token_use);
+    g_assert_cmpstr(one->tls_subject, ==, two->tls_subject);
+    g_assert_cmpstr(one->domain_uuid, ==, two->domain_uuid);
+    g_assert_cmpstr(one->domain_name, ==, two->domain_name);
+    g_assert_cmpstr(one->domain_host, ==, two->domain_host);
+    g_assert_cmpstr(one->console_type, ==, two->console_type);
+    g_assert_cmpuint(one->console_index, ==, two->console_index);
 }
 
 static void
@@ -66,6 +75,31 @@ check_address(const char *text)
 }
 
 static void
+check_graphic(const char *text)
+{
+    for (const char *at = text; *at != '\0'; at++)
+        g_assert_true(g_ascii_isgraph(*at));
+}
+
+/* A path of a socket, or a host: one of them, and both can be logged. */
+static void
+check_target(const VcService *service)
+{
+    g_autofree char *key = vc_service_console_key(service);
+
+    check_graphic(service->address);
+    check_graphic(key);
+    if (service->path != NULL) {
+        g_assert_true(service->type == VC_CONSOLE_SERIAL && service->path[0] == '/');
+        g_assert_true(service->host == NULL && service->port == 0 && !service->tls_tunnel);
+        return;
+    }
+    check_host(service->host, service->port);
+    check_host(vc_service_verify_name(service), service->port);
+    check_address(service->address);
+}
+
+static void
 check_service(const json_t *json)
 {
     g_autoptr(GError) error = NULL;
@@ -76,9 +110,7 @@ check_service(const json_t *json)
         return;
     }
     g_assert_no_error(error);
-    check_host(service->host, service->port);
-    check_host(vc_service_verify_name(service), service->port);
-    check_address(service->address);
+    check_target(service);
     g_assert_cmpint(service->expires_s, >=, 0);
 
     json_t *written = vc_service_to_json(service);

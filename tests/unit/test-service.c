@@ -7,6 +7,11 @@
 #include "common/error.h"
 #include "wiped.h"
 
+#define UUID "0f8fad5b-d9cb-469f-a165-70867728950e"
+#define BARE .address = (char *)"host:5900", .host = (char *)"host", .port = 5900
+#define LONG                                                                                   \
+    "0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567" \
+    "8901234567890123456"
 #define MINIMAL "\"type\": \"vnc\", \"address\": \"host:5900\""
 
 static VcService *
@@ -44,6 +49,16 @@ assert_equal(const VcService *one, const VcService *two)
     g_assert_cmpstr(one->password, ==, two->password);
     g_assert_cmpstr(one->tls_server_name, ==, two->tls_server_name);
     g_assert_cmpint(one->expires_s, ==, two->expires_s);
+    g_assert_cmpstr(one->path, ==, two->path);
+    g_assert_cmpint(one->telnet, ==, two->telnet);
+    g_assert_cmpint(one->shared, ==, two->shared);
+    g_assert_cmpint(one->token_use, ==, two->token_use);
+    g_assert_cmpstr(one->tls_subject, ==, two->tls_subject);
+    g_assert_cmpstr(one->domain_uuid, ==, two->domain_uuid);
+    g_assert_cmpstr(one->domain_name, ==, two->domain_name);
+    g_assert_cmpstr(one->domain_host, ==, two->domain_host);
+    g_assert_cmpstr(one->console_type, ==, two->console_type);
+    g_assert_cmpuint(one->console_index, ==, two->console_index);
 }
 
 static void
@@ -70,7 +85,11 @@ static const struct {
     {"all-fields",
      "{\"type\": \"vnc\", \"address\": \"[2001:db8::1]:5901\", \"insecure\": true,"
      " \"tlsTunnel\": true, \"powerControl\": true, \"password\": \"secret\","
-     " \"tlsServerName\": \"host.example\", \"expires\": \"2030-01-31T12:00:00Z\"}",
+     " \"telnet\": true, \"exclusive\": false, \"singleUse\": true,"
+     " \"tlsServerName\": \"host.example\", \"expires\": \"2030-01-31T12:00:00Z\","
+     " \"tlsSubject\": \"O=lab,CN=host\","
+     " \"domain\": {\"uuid\": \"" UUID "\", \"name\": \"g \u00e41\", \"host\": \"h1\"},"
+     " \"console\": {\"type\": \"vnc\", \"index\": 3}}",
      {.address = (char *)"[2001:db8::1]:5901",
       .host = (char *)"2001:db8::1",
       .port = 5901,
@@ -79,7 +98,17 @@ static const struct {
       .power_control = TRUE,
       .password = (char *)"secret",
       .tls_server_name = (char *)"host.example",
-      .expires_s = 1896091200}},
+      .expires_s = 1896091200,
+      .telnet = TRUE,
+      .shared = TRUE,
+      .token_use = VC_TOKEN_USE_SINGLE,
+      .tls_subject = (char *)"O=lab,CN=host",
+      .domain_uuid = (char *)UUID,
+      .domain_name = (char *)"g \xc3\xa4"
+                             "1",
+      .domain_host = (char *)"h1",
+      .console_type = (char *)"vnc",
+      .console_index = 3}},
     {"spice",
      "{\"type\": \"spice\", \"address\": \"host:5900\"}",
      {.type = VC_CONSOLE_SPICE,
@@ -92,8 +121,36 @@ static const struct {
       .address = (char *)"host:5900",
       .host = (char *)"host",
       .port = 5900}},
+    {"serial-unix",
+     "{\"type\": \"serial\", \"address\": \"unix:/run/g:1.sock\"}",
+     {.type = VC_CONSOLE_SERIAL,
+      .address = (char *)"unix:/run/g:1.sock",
+      .path = (char *)"/run/g:1.sock"}},
+    {"single-use",
+     "{" MINIMAL ", \"singleUse\": true}",
+     {BARE, .token_use = VC_TOKEN_USE_SINGLE}},
+    {"multi-use",
+     "{" MINIMAL ", \"singleUse\": false}",
+     {BARE, .token_use = VC_TOKEN_USE_MULTI}},
+    {"exclusive", "{" MINIMAL ", \"exclusive\": true}", {BARE}},
+    {"shared", "{" MINIMAL ", \"exclusive\": false}", {BARE, .shared = TRUE}},
+    {"domain-empty", "{" MINIMAL ", \"domain\": {}}", {BARE}},
+    {"domain-name",
+     "{" MINIMAL ", \"domain\": {\"name\": \"a\", \"uuid\": null}}",
+     {BARE, .domain_name = (char *)"a"}},
+    {"domain-capital",
+     "{" MINIMAL ", \"domain\": {\"uuid\": \"0F8FAD5B-D9CB-469F-A165-70867728950E\"}}",
+     {BARE, .domain_uuid = (char *)UUID}},
+    {"console-no-index",
+     "{" MINIMAL ", \"console\": {\"type\": \"serial\"}}",
+     {BARE, .console_type = (char *)"serial"}},
+    {"console-last-index",
+     "{" MINIMAL ", \"console\": {\"type\": \"x\", \"index\": 65535}}",
+     {BARE, .console_type = (char *)"x", .console_index = 65535}},
     {"null-is-absent",
      "{" MINIMAL ", \"insecure\": null, \"tlsTunnel\": null, \"powerControl\": null,"
+     " \"telnet\": null, \"exclusive\": null, \"singleUse\": null, \"tlsSubject\": null,"
+     " \"domain\": null, \"console\": null,"
      " \"password\": null, \"tlsServerName\": null, \"expires\": null}",
      {.address = (char *)"host:5900", .host = (char *)"host", .port = 5900}},
     {"false-is-absent",
@@ -183,6 +240,18 @@ static const struct {
     {"address-port-zero", "{\"type\": \"vnc\", \"address\": \"CANARY:0\"}", "\"address\""},
     {"address-bare-v6", "{\"type\": \"vnc\", \"address\": \"::1:5900\"}", "\"address\""},
     {"address-unix", "{\"type\": \"vnc\", \"address\": \"unix:/CANARY\"}", "\"address\""},
+    {"address-unix-spice", "{\"type\": \"spice\", \"address\": \"unix:/CANARY\"}",
+     "\"address\""},
+    {"address-unix-relative", "{\"type\": \"serial\", \"address\": \"unix:CANARY\"}",
+     "\"address\""},
+    {"address-unix-line-break", "{\"type\": \"serial\", \"address\": \"unix:/CANARY\\n\"}",
+     "\"address\""},
+    {"address-unix-space", "{\"type\": \"serial\", \"address\": \"unix:/CANARY 1\"}",
+     "\"address\""},
+    {"address-unix-long", "{\"type\": \"serial\", \"address\": \"unix:/" LONG "\"}",
+     "\"address\""},
+    {"address-unix-tunnel",
+     "{\"type\": \"serial\", \"address\": \"unix:/a\", \"tlsTunnel\": true}", "\"tlsTunnel\""},
     {"address-line-break", "{\"type\": \"vnc\", \"address\": \"CANARY\\n:1\"}", "\"address\""},
     {"address-with-nul", "{\"type\": \"vnc\", \"address\": \"a\\u0000:1\"}", "\"address\""},
 
@@ -191,6 +260,30 @@ static const struct {
     {"tunnel-string", "{" MINIMAL ", \"tlsTunnel\": \"CANARY\"}", "\"tlsTunnel\""},
     {"tunnel-number", "{" MINIMAL ", \"tlsTunnel\": 0}", "\"tlsTunnel\""},
     {"power-object", "{" MINIMAL ", \"powerControl\": {}}", "\"powerControl\""},
+
+    {"telnet-number", "{" MINIMAL ", \"telnet\": 1}", "\"telnet\""},
+    {"exclusive-string", "{" MINIMAL ", \"exclusive\": \"CANARY\"}", "\"exclusive\""},
+    {"single-use-number", "{" MINIMAL ", \"singleUse\": 0}", "\"singleUse\""},
+    {"subject-number", "{" MINIMAL ", \"tlsSubject\": 1}", "\"tlsSubject\""},
+    {"subject-empty", "{" MINIMAL ", \"tlsSubject\": \"\"}", "\"tlsSubject\""},
+    {"domain-string", "{" MINIMAL ", \"domain\": \"CANARY\"}", "\"domain\""},
+    {"domain-uuid-number", "{" MINIMAL ", \"domain\": {\"uuid\": 1}}", "\"domain\""},
+    {"domain-uuid-empty", "{" MINIMAL ", \"domain\": {\"uuid\": \"\"}}", "\"domain\""},
+    {"domain-uuid-name", "{" MINIMAL ", \"domain\": {\"uuid\": \"CANARY\"}}", "\"domain\""},
+    {"domain-name-number", "{" MINIMAL ", \"domain\": {\"name\": 1}}", "\"name\""},
+    {"domain-host-nul", "{" MINIMAL ", \"domain\": {\"host\": \"CANARY\\u0000\"}}", "\"host\""},
+    {"console-array", "{" MINIMAL ", \"console\": []}", "\"console\""},
+    {"console-empty", "{" MINIMAL ", \"console\": {}}", "\"console\""},
+    {"console-type-number", "{" MINIMAL ", \"console\": {\"type\": 1}}", "\"console\""},
+    {"console-type-slash", "{" MINIMAL ", \"console\": {\"type\": \"CANARY/1\"}}",
+     "\"console\""},
+    {"console-index-only", "{" MINIMAL ", \"console\": {\"index\": 1}}", "\"console\""},
+    {"console-index-string", "{" MINIMAL ", \"console\": {\"type\": \"a\", \"index\": \"1\"}}",
+     "\"console\""},
+    {"console-index-negative", "{" MINIMAL ", \"console\": {\"type\": \"a\", \"index\": -1}}",
+     "\"console\""},
+    {"console-index-large", "{" MINIMAL ", \"console\": {\"type\": \"a\", \"index\": 65536}}",
+     "\"console\""},
 
     {"password-number", "{" MINIMAL ", \"password\": 12345678}", "\"password\""},
     {"password-boolean", "{" MINIMAL ", \"password\": false}", "\"password\""},
@@ -310,6 +403,41 @@ test_verify_name(void)
 }
 
 static void
+test_console_key(void)
+{
+    static const struct {
+        const char *fields, *key;
+    } rows[] = {
+        {"", "host:5900"},
+        {", \"domain\": {\"uuid\": \"" UUID "\"}", "host:5900"},
+        {", \"console\": {\"type\": \"serial\"}", "host:5900"},
+        {", \"domain\": {\"name\": \"a\"}, \"console\": {\"type\": \"serial\"}", "host:5900"},
+        {", \"domain\": {\"uuid\": \"" UUID "\"}, \"console\": {\"type\": \"serial\"}",
+         UUID "/serial/0"},
+        {", \"domain\": {\"uuid\": \"" UUID
+         "\"}, \"console\": {\"type\": \"vnc\", \"index\": 12}",
+         UUID "/vnc/12"},
+    };
+
+    for (gsize i = 0; i < G_N_ELEMENTS(rows); i++) {
+        g_autofree char *json = g_strdup_printf("{" MINIMAL "%s}", rows[i].fields);
+        g_autoptr(VcService) service = must_parse(json);
+        g_autofree char *key = vc_service_console_key(service);
+        g_assert_cmpstr(key, ==, rows[i].key);
+    }
+}
+
+static void
+test_unix_has_no_name(void)
+{
+    g_autoptr(VcService) service =
+        must_parse("{\"type\": \"serial\", \"address\": \"unix:/run/a\"}");
+
+    g_assert_null(service->host);
+    g_assert_null(vc_service_verify_name(service));
+}
+
+static void
 test_type_names(void)
 {
     g_assert_cmpstr(vc_console_type_name(VC_CONSOLE_VNC), ==, "vnc");
@@ -347,6 +475,8 @@ main(int argc, char **argv)
     g_test_add_func("/service/expires", test_expires);
     g_test_add_func("/service/has-expired", test_has_expired);
     g_test_add_func("/service/verify-name", test_verify_name);
+    g_test_add_func("/service/console-key", test_console_key);
+    g_test_add_func("/service/unix-has-no-name", test_unix_has_no_name);
     g_test_add_func("/service/type-names", test_type_names);
     g_test_add_func("/service/wiped", test_wiped);
     return g_test_run();
