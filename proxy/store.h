@@ -8,6 +8,7 @@
 #include <uv.h>
 
 #include "proxy/config.h"
+#include "proxy/note.h"
 
 /* "tok:" or "con:" and the digest of a token or of a console's name: the store sees neither. */
 #define VCP_STORE_KEY_SIZE 69
@@ -17,11 +18,6 @@
 
 /* Channels that one session may have. */
 #define VCP_STORE_MAX_CHANNELS 256
-
-typedef struct {
-    guint8 type;
-    guint8 id;
-} VcpChannel;
 
 typedef enum {
     /* owner is about to use key, unless another does. A spent token is free again for the
@@ -51,15 +47,6 @@ typedef struct {
     guint64 spent_ms;     /* for so long it is remembered */
     guint64 come_back_ms; /* for so long after the session client may come back */
 } VcpStoreRequest;
-
-typedef enum {
-    VCP_STORE_OK,
-    VCP_STORE_TAKEN,      /* another holds it; it may be free later */
-    VCP_STORE_SPENT,      /* the token is used up */
-    VCP_STORE_UNKNOWN,    /* no session with this id on this console */
-    VCP_STORE_NOT_LISTED, /* the session has no such channel */
-    VCP_STORE_AWAY,       /* no answer, or one without sense; the request may have been heard */
-} VcpStoreAnswer;
 
 typedef void (*VcpStoreDone)(VcpStoreAnswer answer, gpointer data);
 
