@@ -8,6 +8,7 @@
 #include "common/error.h"
 #include "proxy/front.h"
 #include "proxy/session.h"
+#include "proxy/store-redis.h"
 #include "proxy/tenant.h"
 #include "proxy/timer.h"
 
@@ -16,6 +17,9 @@
 
 /* Until when sessions may say good-bye at the end of the daemon. */
 #define STOP_TIMEOUT_MS 3500
+
+/* For an answer of the store. */
+#define STORE_TIMEOUT_MS 2000
 
 /* Below so many connections there is no memory worth asking back. */
 #define TRIM_FLOOR 64
@@ -264,6 +268,17 @@ run(gpointer data)
     return NULL;
 }
 
+static VcpStore *
+make_store(VcpWorker *self)
+{
+    const VcpShared *shared = self->shared;
+
+    return shared->store != NULL
+               ? vcp_store_redis_new(&self->loop, shared->store, shared->store_credentials,
+                                     STORE_TIMEOUT_MS)
+               : vcp_store_memory_new(shared->memory, &self->loop);
+}
+
 VcpWorker *
 vcp_worker_new(const VcpShared *shared, GError **error)
 {
@@ -279,8 +294,7 @@ vcp_worker_new(const VcpShared *shared, GError **error)
     self->resolver = shared->tokens != NULL
                          ? vcp_resolver_file_new(shared->tokens)
                          : vcp_resolver_https_new(&self->loop, shared->config);
-    self->leases = vcp_leases_new(&self->loop, shared->hub,
-                                  vcp_store_memory_new(shared->memory, &self->loop));
+    self->leases = vcp_leases_new(&self->loop, shared->hub, make_store(self));
     return vcp_front_init(&self->front, shared->config, &self->loop, self, error)
                ? g_steal_pointer(&self)
                : NULL;

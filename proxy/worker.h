@@ -17,9 +17,11 @@
 typedef struct {
     const VcpConfig *config;
     VcpLimits *limits;
-    VcTlsCredentials *credentials; /* nullable */
-    VcpTokenFile *tokens;          /* nullable: the resolver is external */
-    VcpMemory *memory;             /* the store */
+    VcTlsCredentials *credentials;       /* nullable */
+    VcpTokenFile *tokens;                /* nullable: the resolver is external */
+    VcpMemory *memory;                   /* the store, where it is not the next one */
+    const VcpStoreAddress *store;        /* nullable */
+    VcTlsCredentials *store_credentials; /* nullable: the store needs none */
     VcpLeaseHub *hub;
 } VcpShared;
 
