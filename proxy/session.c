@@ -204,6 +204,11 @@ check_service(VcpSession *self, const VcService *service, GError **error)
                             "the service is insecure, which needs --connect-insecure");
         return FALSE;
     }
+    if (service->type == VC_CONSOLE_SPICE) {
+        g_set_error_literal(error, VC_ERROR, VC_ERROR_POLICY,
+                            "consoles of type spice are not supported");
+        return FALSE;
+    }
     if (service->path != NULL &&
         !g_strv_contains((const char *const *)config_of(self)->allowed_target,
                          service->address)) {
