@@ -17,6 +17,7 @@
 #include "proxy/gather.h"
 #include "proxy/leave.h"
 #include "proxy/session.h"
+#include "proxy/telnet.h"
 #include "proxy/timer.h"
 #include "proxy/tls-client.h"
 
@@ -40,6 +41,7 @@ typedef struct {
     gboolean
         heard_tls;   /* something came through TLS, so the peer has accepted our certificate */
     guint64 open_ms; /* when TLS stood */
+    gsize to_greet;  /* bytes of telnet's greeting that may come beside TLS */
     VcpTlsClient *tls; /* nullable */
     VcpGather gather;
     VcpTimer *gathering; /* nullable: not a chardev */
@@ -126,6 +128,31 @@ receive_some(Compute *self, GError **error)
     return n;
 }
 
+/* QEMU 7.2 sends the greeting of a telnet chardev in clear text, between the TLS handshake and
+ * the first record; others send it inside TLS. Whoever reads it takes these bytes and no other,
+ * so nobody on the way can do anything with it. FALSE: the rest is still to come. */
+static gboolean
+take_clear_greeting(Compute *self)
+{
+    guint8 bytes[VCP_TELNET_GREETING_SIZE];
+    gssize n = recv(self->fd, bytes, self->to_greet, MSG_PEEK);
+
+    if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
+        self->readable = FALSE;
+        return FALSE;
+    }
+    if (n <= 0 || (self->to_greet == sizeof bytes && bytes[0] != VCP_TELNET_IAC)) {
+        self->to_greet = 0;
+        return TRUE;
+    }
+    n = recv(self->fd, bytes, (gsize)n, 0);
+    vc_buffer_append(&self->end.in, bytes, (gsize)n);
+    self->end.bytes_in += (guint64)n;
+    self->heard_tls = TRUE;
+    self->to_greet -= (gsize)n;
+    return self->to_greet == 0;
+}
+
 static gboolean
 is_gathering(const Compute *self)
 {
@@ -139,7 +166,8 @@ fill(VcpEndpoint *end)
     Compute *self = (Compute *)end;
     guint64 before = end->bytes_in;
 
-    if (is_gathering(self))
+    if (is_gathering(self) ||
+        (self->state == OPEN && self->to_greet > 0 && !take_clear_greeting(self)))
         return;
     while ((self->state == PLAIN || self->state == OPEN) && self->readable &&
            vc_buffer_room(&end->in) > 0) {
@@ -200,6 +228,7 @@ flush(VcpEndpoint *end)
         } else {
             vc_buffer_consume(&end->out, (gsize)n);
             end->bytes_out += (guint64)n;
+            vcp_gather_asked(&self->gather);
             /* Until the next turn; the socket will say that it can be written still. */
             if (self->setup.is_chardev && ++sent == VCP_CHARDEV_RECORDS_A_TURN)
                 self->writable = FALSE;
@@ -235,6 +264,8 @@ on_tls_up(Compute *self)
 {
     self->state = OPEN;
     self->open_ms = now_ms(self);
+    if (self->service->type == VC_CONSOLE_SERIAL && self->service->telnet)
+        self->to_greet = VCP_TELNET_GREETING_SIZE;
     self->end.ready = self->readable = self->writable = TRUE;
     vcp_timer_stop(self->deadline);
 }

@@ -61,6 +61,12 @@ static const VcOption options[] = {
     TEXT("resolver-tls-cert", resolver_tls_cert, NULL, "FILE", "Certificate shown to the resolver (as --connect-tls-cert)"),
     TEXT("resolver-tls-key", resolver_tls_key, NULL, "FILE", "Its private key (as --connect-tls-key)"),
     TEXT("resolver-tls-ca", resolver_tls_ca, NULL, "FILE", "CA of the resolver's certificate (as --connect-tls-ca)"),
+    TEXT("store", store, "memory", "URI", "What several proxies share: rediss://[USER:PASSWORD@]HOST[:PORT][/DATABASE], redis+unix://PATH or redis:// on this machine; memory: nothing"),
+    TEXT("store-password-file", store_password_file, NULL, "FILE", "Password of the store, where it is not in --store"),
+    FLAG("store-insecure", store_insecure, "Allow redis:// to other machines"),
+    TEXT("store-tls-cert", store_tls_cert, NULL, "FILE", "Certificate shown to the store (as --connect-tls-cert)"),
+    TEXT("store-tls-key", store_tls_key, NULL, "FILE", "Its private key (as --connect-tls-key)"),
+    TEXT("store-tls-ca", store_tls_ca, NULL, "FILE", "CA of the store's certificate (as --connect-tls-ca)"),
     LIST("allowed-origin", allowed_origin, NULL, "ORIGIN", "Page origin that may open consoles, such as https://cloud.example, or '*'; repeatable (the request's own)"),
     FLAG("require-origin", require_origin, "Refuse clients that send no Origin, as browsers always do"),
     TEXT("web-dir", web_dir, NULL, "DIR", "Serve the files below DIR on the same port"),
@@ -212,6 +218,26 @@ check_resolver(VcpConfig *self, GError **error)
                  "clear text towards the resolver needs --resolver-insecure");
 }
 
+/* The URI may hold a password, so it is not shown. */
+static gboolean
+check_store(VcpConfig *self, GError **error)
+{
+    g_autoptr(GError) why = NULL;
+
+    default_to(&self->store_tls_cert, self->connect_tls_cert);
+    default_to(&self->store_tls_key, self->connect_tls_key);
+    default_to(&self->store_tls_ca, self->connect_tls_ca);
+    if (strcmp(self->store, "memory") == 0)
+        return TRUE;
+    self->store_address = vcp_store_address_parse(self->store, &why);
+    if (self->store_address == NULL)
+        return wrong(error, "store", "(not shown)", why->message);
+    return self->store_address->tls || self->store_insecure ||
+           vcp_store_address_is_local(self->store_address) ||
+           wrong(error, "store", "(not shown)",
+                 "clear text to another machine needs --store-insecure");
+}
+
 static gboolean
 check_web_dir(VcpConfig *self, GError **error)
 {
@@ -252,8 +278,8 @@ vcp_config_parse(int argc, char **argv, GError **error)
     if (!vc_options_parse(options, self, argc, argv, summary, error) ||
         !check_min_tls(self, error) || !check_cipher_suites(self, error) ||
         !check_origins(self, error) || !check_targets(self, error) ||
-        !check_resolver(self, error) || !check_web_dir(self, error) ||
-        !check_log_level(self, error))
+        !check_resolver(self, error) || !check_store(self, error) ||
+        !check_web_dir(self, error) || !check_log_level(self, error))
         return NULL;
     if (self->workers == 0)
         self->workers = g_get_num_processors();
@@ -265,6 +291,7 @@ vcp_config_free(VcpConfig *self)
 {
     if (self == NULL)
         return;
+    vcp_store_address_free(self->store_address);
     vc_options_clear(options, self);
     g_free(self->ciphers_tls12);
     g_free(self->ciphers_tls13);

@@ -32,6 +32,12 @@ vcp_gather_took(VcpGather *self, guint64 now_ms, gsize length)
     self->pieces++;
 }
 
+void
+vcp_gather_asked(VcpGather *self)
+{
+    self->pieces = 0;
+}
+
 guint64
 vcp_gather_due(const VcpGather *self, guint64 now_ms)
 {

@@ -17,5 +17,9 @@ typedef struct {
 /* Something of this length was taken. */
 void vcp_gather_took(VcpGather *self, guint64 now_ms, gsize length);
 
+/* Something was sent the other way: what comes next may be its echo, which nobody waits for
+ * longer than need be. */
+void vcp_gather_asked(VcpGather *self);
+
 /* When what has come may be taken: now or before, but for a flood. */
 guint64 vcp_gather_due(const VcpGather *self, guint64 now_ms);

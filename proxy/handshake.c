@@ -4,12 +4,14 @@
 
 #include "common/error.h"
 #include "proxy/serial.h"
+#include "proxy/spice.h"
 #include "proxy/vnc.h"
 
 typedef VcpHandshake *(*HandshakeNew)(VcService *service, gboolean has_credentials);
 
 static const HandshakeNew makers[] = {
     [VC_CONSOLE_VNC] = vcp_vnc_new,
+    [VC_CONSOLE_SPICE] = vcp_spice_new,
     [VC_CONSOLE_SERIAL] = vcp_serial_new,
 };
 

@@ -9,6 +9,7 @@
 #include "proxy/timer.h"
 
 #define LIMIT_MS 1000
+#define QUIET_MS 200 /* for QEMU to read what it has, once all is sent */
 
 typedef struct {
     int fd;
@@ -72,6 +73,7 @@ send_rest(Leave *self)
     if (vc_buffer_length(&self->out) == 0) {
         g_clear_pointer(&self->tls, vcp_tls_client_free);
         self->is_quiet = shutdown(self->fd, SHUT_WR) == 0;
+        vcp_timer_start(self->limit, QUIET_MS);
         return self->is_quiet;
     }
     return TRUE;

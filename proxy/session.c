@@ -51,6 +51,7 @@ struct VcpSession {
     guint64 deadline_ms; /* of the handshake, the refusal or the close */
     guint64 patience_ms; /* until the handshake's time is up; 0: it has no time of its own */
     VcpLiveness life;
+    guint64 peeked_traffic;
 };
 
 static guint64
@@ -203,6 +204,11 @@ check_service(VcpSession *self, const VcService *service, GError **error)
                             "the service is insecure, which needs --connect-insecure");
         return FALSE;
     }
+    if (service->type == VC_CONSOLE_SPICE) {
+        g_set_error_literal(error, VC_ERROR, VC_ERROR_POLICY,
+                            "consoles of type spice are not supported");
+        return FALSE;
+    }
     if (service->path != NULL &&
         !g_strv_contains((const char *const *)config_of(self)->allowed_target,
                          service->address)) {
@@ -321,6 +327,25 @@ on_deadline(VcpSession *self)
     }
 }
 
+static guint64
+compute_traffic(const VcpSession *self)
+{
+    const VcpEndpoint *compute = self->ends[VCP_COMPUTE];
+
+    return compute != NULL ? compute->bytes_in + compute->bytes_out : 0;
+}
+
+/* Before it went it may have said more, which the console takes as fast as it can. */
+static void
+peek(VcpSession *self)
+{
+    guint64 before = self->peeked_traffic;
+
+    self->peeked_traffic = compute_traffic(self);
+    if (self->peeked_traffic == before && vcp_tenant_has_left(self->ends[VCP_TENANT]))
+        fail_with(self, VC_ERROR_ENDED, "the client has gone, and the console takes nothing");
+}
+
 static void
 check_life(VcpSession *self)
 {
@@ -332,6 +357,9 @@ check_life(VcpSession *self)
         break;
     case VCP_LIFE_MUTE:
         fail_with(self, VC_ERROR_IDLE, "the client answered neither of two pings");
+        break;
+    case VCP_LIFE_PEEK:
+        peek(self);
         break;
     case VCP_LIFE_LOOK:
         if (is_stuck(self))
@@ -521,14 +549,6 @@ arm(VcpSession *self)
     if (self->state == CLOSING && !waiting && self->life.stalled_ms != 0)
         self->deadline_ms = now_ms(self) + CLOSE_TIMEOUT_MS;
     vcp_liveness_set(&self->life, now_ms(self), paused, waiting, tenant->bytes_out);
-}
-
-static guint64
-compute_traffic(const VcpSession *self)
-{
-    const VcpEndpoint *compute = self->ends[VCP_COMPUTE];
-
-    return compute != NULL ? compute->bytes_in + compute->bytes_out : 0;
 }
 
 static void

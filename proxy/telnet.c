@@ -6,7 +6,7 @@
 
 #include "common/error.h"
 
-#define IAC 0xff
+#define IAC VCP_TELNET_IAC
 
 /* WILL ECHO, WILL SUPPRESS-GO-AHEAD, WILL BINARY, DO BINARY */
 static const guint8 greeting[VCP_TELNET_GREETING_SIZE] = {IAC, 0xfb, 1, IAC, 0xfb, 3,

@@ -8,6 +8,7 @@
 #include "common/buffer.h"
 
 #define VCP_TELNET_GREETING_SIZE 12
+#define VCP_TELNET_IAC           0xff /* its first byte, and that of no TLS record */
 
 typedef struct {
     gsize seen; /* bytes of the greeting */

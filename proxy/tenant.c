@@ -4,6 +4,7 @@
  * CLOSED. */
 #include "proxy/tenant.h"
 
+#include <poll.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -119,6 +120,15 @@ vcp_tenant_made_progress(VcpEndpoint *end)
 
     self->acknowledged = vcp_tcp_acknowledged(lws_get_socket_fd(self->wsi));
     return self->acknowledged != before;
+}
+
+gboolean
+vcp_tenant_has_left(VcpEndpoint *end)
+{
+    Tenant *self = (Tenant *)end;
+    struct pollfd look = {.fd = lws_get_socket_fd(self->wsi), .events = POLLRDHUP};
+
+    return poll(&look, 1, 0) > 0;
 }
 
 void
