@@ -2,9 +2,13 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """docs/resolver-api.yaml against what virtconsoleresolverd really answers, over a real libvirtd."""
 import json
+import os
 import pathlib
 import re
+import shutil
+import subprocess
 import sys
+import textwrap
 import unittest
 from urllib.parse import quote
 
@@ -70,7 +74,7 @@ class Document:
 
 def load():
     if yaml is None:
-        raise unittest.SkipTest("no yaml or jsonschema module on this machine (packages python3-yaml, python3-jsonschema)")
+        raise unittest.SkipTest("no yaml or jsonschema module here (packages python3-yaml, python3-jsonschema)")
     return Document(DOCUMENT.read_text(encoding="utf-8"))
 
 
@@ -340,6 +344,36 @@ class Api(case.Case):
         response = self.resolver.query(self.good[0].token + "?token=" + UNKNOWN)
         self.assertEqual(response.status, 200)
         self.check(TOKEN, response)
+
+    def test_by_hand(self):
+        """The commands of the manual page make a token that works once the guest runs."""
+        if not shutil.which("curl"):
+            self.skipTest("no curl on this machine")
+        page = (TESTS.parent / "docs/man/virtconsoleresolverd.8.rst").read_text(encoding="utf-8")
+        setting_up, asking = (self.block(page, mark) for mark in ("virsh secret-define", "curl --config"))
+        directory = pathlib.Path(case.new_directory("hand"))
+        self.libvirtd.define("hand", vnc=True)
+        self.run_shell(directory, setting_up.replace("metadata demo ", "metadata hand "))
+        self.libvirtd.start_guest("hand")
+        token = (directory / "token").read_text(encoding="ascii")
+        self.resolver.wait_status(token.strip(), 200)
+        for name, source in (("client-ca", self.certs.ca), ("client-cert", self.certs.proxy_client.cert),
+                             ("client-key", self.certs.proxy_client.key)):
+            shutil.copy(source, directory / f"{name}.pem")
+        asking = asking.replace("resolver.example.org:8081", f"localhost:{self.resolver.port}")
+        answer = self.run_shell(directory, asking, input=token)
+        self.assertEqual(json.loads(answer)["domain"]["name"], "hand")
+
+    def block(self, page, mark):
+        """The literal block that has the mark in it."""
+        blocks = re.findall(r"::\n\n((?: {4}.*\n|\n(?= {4}))+)", page)
+        return textwrap.dedent(next(block for block in blocks if mark in block))
+
+    def run_shell(self, directory, commands, **options):
+        done = subprocess.run(["bash", "-euc", commands], cwd=directory, text=True, check=False, capture_output=True,
+                              timeout=60, env={**os.environ, "LIBVIRT_DEFAULT_URI": self.libvirtd.uri}, **options)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return done.stdout
 
     def test_nothing_of_it_is_logged(self):
         self.service(self.good[0])
