@@ -297,7 +297,7 @@ log_problems(const VcrHost *self, const char *uuid, const VcrGuest *guest, const
     if (guest->problems[0] == '\0' ||
         (old != NULL && g_str_equal(old->problems, guest->problems)))
         return;
-    g_auto(GStrv) lines = g_strsplit(g_strchomp(guest->problems), "\n", -1);
+    g_auto(GStrv) lines = g_strsplit(guest->problems, "\n", -1);
     for (char **line = lines; *line != NULL; line++)
         g_warning("guest %s on %s: not served: %s", uuid, self->name, *line);
 }
