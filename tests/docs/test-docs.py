@@ -17,7 +17,7 @@ from collections import defaultdict
 TESTS = pathlib.Path(__file__).resolve().parents[1]
 TOP = TESTS.parent
 sys.path.insert(0, str(TESTS))
-from lab import case, daemon, guest, program, rawhttp, resolverd, rfb, tap, ws  # noqa: E402
+from lab import case, daemon, guest, pki, program, rawhttp, resolverd, rfb, tap, ws  # noqa: E402
 
 PROXY, RESOLVER = "virtconsoleproxyd", "virtconsoleresolverd"
 PROGRAMS = {PROXY: "VCP_BINARY", RESOLVER: "VCR_BINARY"}
@@ -450,6 +450,21 @@ class Certificates(case.Case):
             self.assertEqual(rawhttp.exchange(sock, rawhttp.request_bytes("/healthz")).status, 200)
         with self.assertRaises(ssl.SSLCertVerificationError):
             rawhttp.connect(proxy.address, tls=tls, server_name="other.example.org")
+
+    def test_resolver(self):
+        """It shows its name to proxies and answers them, and no hypervisor."""
+        nowhere = "qemu+unix:///system?socket=/nonexistent"
+        resolver = resolverd.Resolverd(
+            case.new_directory("resolverd"), case.certificates(), [nowhere], wait=False,
+            flags={"--listen-tls-cert": self.file("resolver-cert.pem"),
+                   "--listen-tls-key": self.file("resolver-key.pem"), "--listen-tls-ca": self.file("ca-cert.pem")})
+        self.addCleanup(case.check_end, resolver)
+        for name, status in (("client", 503), ("hypervisor1", 403)):     # 503: no libvirtd says that it is unknown
+            pair = pki.Pair(self.file(f"{name}-cert.pem"), self.file(f"{name}-key.pem"))
+            tls = rawhttp.tls_context(self.file("ca-cert.pem"), cert=pair)
+            with self.subTest(name):
+                answer = resolver.query("token", tls=tls, server_name="resolver.example.org")
+                self.assertEqual(answer.status, status)
 
     def test_guest(self):
         """A guest whose QEMU has the hypervisor's files shows its screen."""

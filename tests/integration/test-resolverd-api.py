@@ -159,16 +159,9 @@ class Api(case.Case):
         ])
         *cls.good, cls.expired = cls.consoles
         cls.libvirtd.start_guest("demo")
-        cls.resolver = cls.start(cls.libvirtd)
+        cls.resolver = cls.start_class_resolver(cls.libvirtd)
         cls.uuid = cls.libvirtd.uuid("demo")
         cls.ports = {"serial": serial, "telnet": telnet, "console": console}
-
-    @classmethod
-    def start(cls, daemon, **flags):
-        one = resolverd.Resolverd(case.new_directory("resolverd"), case.certificates(), [daemon.uri],
-                                  {f"--{name.replace('_', '-')}": value for name, value in flags.items()})
-        cls.addClassCleanup(case.check_end, one)
-        return one
 
     # --- one answer against the document ------------------------------------------------------------
 
@@ -239,7 +232,7 @@ class Api(case.Case):
     def test_statuses(self):
         """Every status of every path, and none that the document lacks."""
         good = self.good[0].token
-        picky = self.start(self.libvirtd, allowed_client=["CN=proxy.example,O=console lab", "10.0.0.1"])
+        picky = self.start_resolver(self.libvirtd, allowed_client=["CN=proxy.example,O=console lab", "10.0.0.1"])
         seen = set()
 
         def ask(path, status, token="", method="GET", resolver=self.resolver, **options):
