@@ -56,8 +56,7 @@ start(VcrDaemon *self, GError **error)
     if (self->http == NULL || !vcr_http_start(self->http, error))
         return FALSE;
     warn_of_settings(self->config);
-    for (guint i = 0; i < self->hosts->len; i++)
-        vcr_host_start(g_ptr_array_index(self->hosts, i), self->hosts);
+    vcr_hosts_start(self->hosts);
     g_message("%u libvirtd to connect to", self->hosts->len);
     g_message("ready");
     return TRUE;
@@ -128,7 +127,7 @@ vcr_daemon_run(VcrDaemon *self)
     g_main_loop_run(self->loop);
     g_thread_join(stopper);
     g_message("stopped");
-    return stop.is_clean;
+    return stop.is_clean && vcr_passwords_is_idle(self->passwords);
 }
 
 void

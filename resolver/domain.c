@@ -47,8 +47,10 @@ count(const VcrDomain *self, VcrKind kind)
 {
     guint n = 0;
 
-    while (vcr_domain_find(self, kind, n) != NULL)
-        n++;
+    for (guint i = 0; i < self->devices->len; i++) {
+        const VcrDevice *device = g_ptr_array_index(self->devices, i);
+        n += device->kind == kind;
+    }
     return n;
 }
 

@@ -23,25 +23,42 @@ refuse(GError **error, const char *why)
 
 /* --- address --- */
 
+/* Every form that a look-up takes for an address, "127.1" and "0" as well; IPv4 as mapped. */
+static gboolean
+parse_address(const char *host, struct in6_addr *address)
+{
+    struct in_addr v4;
+
+    if (inet_pton(AF_INET6, host, address) == 1)
+        return TRUE;
+    if (inet_aton(host, &v4) == 0)
+        return FALSE;
+    *address = (struct in6_addr){.s6_addr = {[10] = 0xff, [11] = 0xff}};
+    memcpy(address->s6_addr + 12, &v4, sizeof v4);
+    return TRUE;
+}
+
 static gboolean
 is_loopback(const char *host)
 {
-    struct in_addr v4;
-    struct in6_addr v6;
+    struct in6_addr address;
 
-    if (inet_pton(AF_INET, host, &v4) == 1)
-        return ntohl(v4.s_addr) >> 24 == 127;
-    if (inet_pton(AF_INET6, host, &v6) == 1)
-        return IN6_IS_ADDR_LOOPBACK(&v6) ||
-               (IN6_IS_ADDR_V4MAPPED(&v6) && v6.s6_addr[12] == 127);
+    if (parse_address(host, &address))
+        return IN6_IS_ADDR_LOOPBACK(&address) ||
+               (IN6_IS_ADDR_V4MAPPED(&address) && address.s6_addr[12] == 127);
     return g_ascii_strcasecmp(host, "localhost") == 0 || g_str_has_suffix(host, ".localhost");
 }
 
 static gboolean
 is_any(const char *listen)
 {
-    return listen == NULL || listen[0] == '\0' || strcmp(listen, "0.0.0.0") == 0 ||
-           strcmp(listen, "::") == 0;
+    struct in6_addr address;
+
+    if (listen == NULL || listen[0] == '\0')
+        return TRUE;
+    return parse_address(listen, &address) &&
+           (IN6_IS_ADDR_UNSPECIFIED(&address) ||
+            (IN6_IS_ADDR_V4MAPPED(&address) && address.s6_addr32[3] == 0));
 }
 
 /* A guest that listens on its host's loopback address is reached from that host alone; whether

@@ -13,6 +13,10 @@
 #define THREADS_A_HOST 4
 #define MAX_WAITING    256
 
+/* A call may outlive its query by far, since libvirt does not give up by itself: so many
+ * threads of a libvirtd may hang in one, and others take their place. */
+#define MAX_STUCK 16
+
 struct VcrPasswordQuery {
     int refs; /* atomic */
     VcrPasswords *owner;
@@ -20,6 +24,8 @@ struct VcrPasswordQuery {
     GSource *clock;
 
     GMutex lock;
+    gboolean is_running; /* a thread works on it */
+    gboolean is_stuck;   /* and its time is over */
     gboolean is_done;
     VcrPasswordAnswer answer;
     char *password; /* nullable */
@@ -30,6 +36,8 @@ struct VcrPasswordQuery {
 struct VcrPasswords {
     GPtrArray *hosts;
     GThreadPool **pools;
+    int *stuck;  /* atomic: threads of each pool */
+    int running; /* atomic: queries that threads work on */
     guint deadline_ms;
     GMutex lock;
     GHashTable *waiting; /* set of VcrPasswordQuery, each with a reference */
@@ -88,10 +96,26 @@ finish(VcrPasswordQuery *self, VcrPasswordAnswer answer, char *password /* full,
     g_mutex_unlock(&owner->lock);
 }
 
+static void
+add_stuck(VcrPasswords *self, guint host, int n)
+{
+    int stuck = g_atomic_int_add(&self->stuck[host], n) + n;
+
+    g_thread_pool_set_max_threads(self->pools[host], THREADS_A_HOST + MIN(stuck, MAX_STUCK),
+                                  NULL);
+}
+
 static gboolean
 on_deadline(gpointer data)
 {
-    finish(data, VCR_PASSWORD_AWAY, NULL);
+    VcrPasswordQuery *self = data;
+
+    g_mutex_lock(&self->lock);
+    self->is_stuck = self->is_running;
+    g_mutex_unlock(&self->lock);
+    if (self->is_stuck)
+        add_stuck(self->owner, self->record->host, 1);
+    finish(self, VCR_PASSWORD_AWAY, NULL);
     return G_SOURCE_REMOVE;
 }
 
@@ -136,32 +160,46 @@ read_password(virConnectPtr connection, const VcrRecord *record, char **password
     return answer;
 }
 
+/* One whose time is over while it stood in line needs no call any more. */
 static gboolean
-is_done(VcrPasswordQuery *self)
+begin(VcrPasswordQuery *self)
 {
     g_mutex_lock(&self->lock);
-    gboolean done = self->is_done;
+    self->is_running = !self->is_done;
     g_mutex_unlock(&self->lock);
-    return done;
+    return self->is_running;
+}
+
+static void
+end(VcrPasswordQuery *self)
+{
+    g_mutex_lock(&self->lock);
+    self->is_running = FALSE;
+    g_mutex_unlock(&self->lock);
+    if (self->is_stuck)
+        add_stuck(self->owner, self->record->host, -1);
 }
 
 static void
 run_query(gpointer data, gpointer user_data)
 {
     VcrPasswordQuery *query = data;
-    VcrHost *host = user_data;
-    char *password = NULL;
-    /* One whose time is over while it stood in line needs no call any more. */
-    virConnectPtr connection = is_done(query) ? NULL : vcr_host_connection(host);
+    VcrPasswords *owner = query->owner;
 
-    if (connection == NULL) {
-        finish(query, VCR_PASSWORD_AWAY, NULL);
-    } else {
-        VcrPasswordAnswer answer = read_password(connection, query->record, &password);
+    g_atomic_int_inc(&owner->running);
+    if (begin(query)) {
+        char *password = NULL;
+        VcrPasswordAnswer answer = VCR_PASSWORD_AWAY;
+        virConnectPtr connection = vcr_host_connection(user_data);
+        if (connection != NULL) {
+            answer = read_password(connection, query->record, &password);
+            virConnectClose(connection);
+        }
         finish(query, answer, password);
-        virConnectClose(connection);
+        end(query);
     }
     vcr_password_query_unref(query);
+    g_atomic_int_add(&owner->running, -1);
 }
 
 /* --- for others --- */
@@ -176,6 +214,7 @@ vcr_passwords_new(GPtrArray *hosts, guint deadline_ms)
     g_mutex_init(&self->lock);
     self->waiting =
         g_hash_table_new_full(NULL, NULL, (GDestroyNotify)vcr_password_query_unref, NULL);
+    self->stuck = g_new0(int, hosts->len);
     self->pools = g_new0(GThreadPool *, hosts->len);
     for (guint i = 0; i < hosts->len; i++)
         self->pools[i] = g_thread_pool_new(run_query, g_ptr_array_index(hosts, i),
@@ -234,6 +273,12 @@ vcr_passwords_cancel(VcrPasswords *self)
         finish(g_ptr_array_index(queries, i), VCR_PASSWORD_AWAY, NULL);
 }
 
+gboolean
+vcr_passwords_is_idle(VcrPasswords *self)
+{
+    return g_atomic_int_get(&self->running) == 0;
+}
+
 void
 vcr_passwords_free(VcrPasswords *self)
 {
@@ -244,5 +289,6 @@ vcr_passwords_free(VcrPasswords *self)
     g_hash_table_unref(self->waiting);
     g_mutex_clear(&self->lock);
     g_free(self->pools);
+    g_free(self->stuck);
     g_free(self);
 }

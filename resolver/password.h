@@ -25,7 +25,10 @@ VcrPasswords *vcr_passwords_new(GPtrArray *hosts, guint deadline_ms);
 /* Answers all that are waiting with VCR_PASSWORD_AWAY. Any thread. */
 void vcr_passwords_cancel(VcrPasswords *self);
 
-/* No query may be waiting. Waits for threads that libvirt has not let go yet. nullable */
+/* FALSE while a thread still waits for libvirt: nothing may be freed then. */
+gboolean vcr_passwords_is_idle(VcrPasswords *self);
+
+/* Idle, and no query may be waiting. nullable */
 void vcr_passwords_free(VcrPasswords *self);
 
 /* Asks for the password of the record's console. done is called once, on any thread, maybe

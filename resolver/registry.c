@@ -123,13 +123,24 @@ choose(const VcrRegistry *self, const GPtrArray *candidates)
 
 /* --- updates --- */
 
-static void
-warn_if_ambiguous(const VcrRegistry *self, const GPtrArray *candidates)
+/* NULL: there is none. */
+static const VcrRecord *
+find_other_console(const GPtrArray *candidates, const VcrRecord *record)
 {
-    const VcrRecord *one = g_ptr_array_index(candidates, 0);
-    const VcrRecord *other = g_ptr_array_index(candidates, candidates->len - 1);
+    for (guint i = 0; i < candidates->len; i++) {
+        const VcrRecord *candidate = g_ptr_array_index(candidates, i);
+        if (!is_same_console(candidate, record))
+            return candidate;
+    }
+    return NULL;
+}
 
-    if (choose(self, candidates) != NULL)
+static void
+warn_if_ambiguous(const GPtrArray *candidates, const VcrRecord *one)
+{
+    const VcrRecord *other = find_other_console(candidates, one);
+
+    if (other == NULL)
         return;
     g_warning("token %.8s stands for two consoles, and neither is served: %s %u of guest %s "
               "(%s) on %s and %s %u of guest %s (%s) on %s",
@@ -179,11 +190,11 @@ remove_record(VcrRegistry *self, VcrRecord *record)
 }
 
 static gboolean
-has_digest(const GPtrArray *records, const char *digest)
+has_record(const GPtrArray *records, const VcrRecord *record)
 {
     for (guint i = 0; records != NULL && i < records->len; i++) {
-        const VcrRecord *record = g_ptr_array_index(records, i);
-        if (strcmp(record->digest, digest) == 0)
+        const VcrRecord *other = g_ptr_array_index(records, i);
+        if (strcmp(other->digest, record->digest) == 0 && is_same_console(other, record))
             return TRUE;
     }
     return FALSE;
@@ -195,29 +206,47 @@ warn_of_new(const VcrRegistry *self, const GPtrArray *records, const GPtrArray *
 {
     for (guint i = 0; i < records->len; i++) {
         const VcrRecord *record = g_ptr_array_index(records, i);
-        if (!has_digest(old, record->digest))
-            warn_if_ambiguous(self, g_hash_table_lookup(self->by_digest, record->digest));
+        if (!has_record(old, record))
+            warn_if_ambiguous(g_hash_table_lookup(self->by_digest, record->digest), record);
     }
+}
+
+static void
+replace_guest(VcrRegistry *self, guint host, const char *uuid, GPtrArray *records)
+{
+    GHashTable *guests = self->hosts[host].guests;
+    g_autoptr(GPtrArray) old = g_hash_table_lookup(guests, uuid);
+
+    if (old != NULL)
+        g_ptr_array_ref(old);
+    for (guint i = 0; old != NULL && i < old->len; i++)
+        remove_record(self, g_ptr_array_index(old, i));
+    if (records == NULL || records->len == 0) {
+        g_hash_table_remove(guests, uuid);
+        return;
+    }
+    for (guint i = 0; i < records->len; i++)
+        add_record(self, g_ptr_array_index(records, i));
+    warn_of_new(self, records, old);
+    g_hash_table_insert(guests, g_strdup(uuid), g_ptr_array_ref(records));
 }
 
 void
 vcr_registry_set_guest(VcrRegistry *self, guint host, const char *uuid, GPtrArray *records)
 {
-    GHashTable *guests = self->hosts[host].guests;
-
     g_rw_lock_writer_lock(&self->lock);
-    g_autoptr(GPtrArray) old = g_hash_table_lookup(guests, uuid);
-    if (old != NULL)
-        g_ptr_array_ref(old);
-    for (guint i = 0; old != NULL && i < old->len; i++)
-        remove_record(self, g_ptr_array_index(old, i));
-    if (records != NULL && records->len > 0) {
-        for (guint i = 0; i < records->len; i++)
-            add_record(self, g_ptr_array_index(records, i));
-        warn_of_new(self, records, old);
-        g_hash_table_insert(guests, g_strdup(uuid), g_ptr_array_ref(records));
-    } else {
-        g_hash_table_remove(guests, uuid);
+    replace_guest(self, host, uuid, records);
+    g_rw_lock_writer_unlock(&self->lock);
+}
+
+void
+vcr_registry_keep_guests(VcrRegistry *self, guint host, GHashTable *uuids)
+{
+    g_rw_lock_writer_lock(&self->lock);
+    g_autoptr(GList) known = g_hash_table_get_keys(self->hosts[host].guests);
+    for (GList *at = known; at != NULL; at = at->next) {
+        if (!g_hash_table_contains(uuids, at->data))
+            replace_guest(self, host, at->data, NULL);
     }
     g_rw_lock_writer_unlock(&self->lock);
 }

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Several libvirtd that die, hang and come back: nobody's tokens change because of another's."""
 import os
+import re
 import socket
 import sys
 import threading
@@ -68,13 +69,16 @@ class One(Case):
 class Hanging(Case):
     def test_stopped_and_continued(self):
         """Nothing else waits for it, queries and another libvirtd the least."""
-        hanging = self.start_libvirtd()
-        other = self.start_libvirtd()
+        hanging, asked, other = self.start_libvirtd(), self.start_libvirtd(), self.start_libvirtd()
         one = self.start_guest(hanging, "one", vnc={"passwd": "password"})
+        three = self.start_guest(asked, "three")
         two = self.start_guest(other, "two")
-        resolver = self.start_resolver(hanging, other)
+        resolver = self.start_resolver(hanging, asked, other)
         resolver.wait_status(one.token, 200)
         hanging.pause()
+        asked.pause()
+        # a secret that nobody has: the thread of each libvirtd asks its own, and waits
+        resolverd.set_metadata(other, "two", [two, resolverd.Console("vnc")], live=True)
         begin = time.monotonic()
         self.assertEqual(resolver.query(one.token).status, 503)         # its password is not told in time
         self.assertLess(time.monotonic() - begin, 10)
@@ -89,10 +93,16 @@ class Hanging(Case):
         self.assertLess(resolver.wait_status(two.token, 404), AT_ONCE)
         for thread in waiting:
             thread.join()
-        resolver.wait_line("the connection is lost", HANG_NOTICED)
-        self.assertEqual(resolver.query(one.token).status, 503)
-        hanging.resume()
+        self.assertEqual(resolver.query(three.token).status, 200)       # as far as anybody knows
+        for one_of_them in (hanging, asked):
+            resolver.wait_line(f"{re.escape(one_of_them.uri)}: (no answer|the connection is lost)", HANG_NOTICED)
+        for console in (one, three):
+            self.assertEqual(resolver.query(console.token).status, 503)
+        asked.kill_guest("three")
+        for one_of_them in (hanging, asked):
+            one_of_them.resume()
         resolver.wait_status(one.token, 200, BACK_OFF)
+        resolver.wait_status(three.token, 404, BACK_OFF)
 
     def test_end_while_one_hangs(self):
         """check_end() wants it gone within five seconds."""

@@ -44,6 +44,39 @@ static const Row rows[] = {
     {"stranger", "stranger", "hypervisor.example", {NULL}, SERVER, TRUE, -1, 1},
     {"client", "client", NULL, {NULL}, CLIENT, FALSE, -1, 1},
     {"strange-client", "client", NULL, {NULL}, CLIENT, TRUE, -1, 1},
+    {"client-expired", "client", NULL, {NULL}, CLIENT, FALSE, -2, -1},
+    {"client-future", "client", NULL, {NULL}, CLIENT, FALSE, 1, 2},
+    {"client-any", "client", NULL, {NULL}, NULL, FALSE, -1, 1},
+    {"client-names",
+     "proxy, 1",
+     "proxy.example",
+     {"192.0.2.1", "2001:db8::1"},
+     CLIENT,
+     FALSE,
+     -1,
+     1},
+    {"client-nul", "client", NULL, {NULL}, CLIENT, FALSE, -1, 1},
+    {"client-nul-subject", "client", NULL, {NULL}, CLIENT, FALSE, -1, 1},
+};
+
+/* What few of them have beside that. */
+typedef struct {
+    const char *name;
+    const char *oid; /* nullable: a part of the subject, or a whole extension in DER */
+    gnutls_x509_subject_alt_name_t type; /* else: an alternative name */
+    const char *bytes;
+    unsigned length;
+} Extra;
+
+#define SAN_OID     "2.5.29.17"
+#define BYTES(text) text, sizeof text - 1
+
+static const Extra extras[] = {
+    {"client-names", GNUTLS_OID_X520_ORGANIZATION_NAME, 0, BYTES("lab")},
+    {"client-names", NULL, GNUTLS_SAN_URI, BYTES("spiffe://lab/proxy")},
+    {"client-names", NULL, GNUTLS_SAN_RFC822NAME, BYTES("proxy@lab.example")},
+    {"client-nul", SAN_OID, 0, BYTES("\x30\x15\x82\x13proxy.example\0.evil")},
+    {"client-nul-subject", GNUTLS_OID_X520_ORGANIZATION_NAME, 0, BYTES("lab\0evil")},
 };
 
 typedef struct {
@@ -112,6 +145,23 @@ add_ip(gnutls_x509_crt_t cert, const char *text)
                                          family == AF_INET6 ? 16 : 4, GNUTLS_FSAN_APPEND);
 }
 
+static void
+add_extra(gnutls_x509_crt_t cert, const Extra *extra)
+{
+    int failure;
+
+    if (extra->oid == NULL)
+        failure = gnutls_x509_crt_set_subject_alt_name(cert, extra->type, extra->bytes,
+                                                       extra->length, GNUTLS_FSAN_APPEND);
+    else if (strcmp(extra->oid, SAN_OID) == 0)
+        failure = gnutls_x509_crt_set_extension_by_oid(cert, extra->oid, extra->bytes,
+                                                       extra->length, 0);
+    else
+        failure =
+            gnutls_x509_crt_set_dn_by_oid(cert, extra->oid, 0, extra->bytes, extra->length);
+    g_assert_cmpint(failure, ==, 0);
+}
+
 static Pair
 make_leaf(const Row *row, const Pair *issuer)
 {
@@ -126,6 +176,10 @@ make_leaf(const Row *row, const Pair *issuer)
                                              (unsigned)strlen(row->dns), GNUTLS_FSAN_APPEND);
     for (gsize i = 0; i < G_N_ELEMENTS(row->ip) && row->ip[i] != NULL; i++)
         add_ip(leaf.cert, row->ip[i]);
+    for (gsize i = 0; i < G_N_ELEMENTS(extras); i++) {
+        if (strcmp(extras[i].name, row->name) == 0)
+            add_extra(leaf.cert, &extras[i]);
+    }
     sign(&leaf, issuer);
     return leaf;
 }
