@@ -21,7 +21,8 @@ struct VcrDaemon {
     const VcrConfig *config;
     GMainLoop *loop;
     VcrRegistry *registry;
-    GPtrArray *hosts; /* of VcrHost */
+    GPtrArray *hosts;   /* of VcrHost, by number */
+    GPtrArray *inboxes; /* theirs */
     VcrPasswords *passwords;
     VcrHttp *http;
 };
@@ -31,11 +32,12 @@ make_hosts(VcrDaemon *self)
 {
     const VcrConfig *config = self->config;
 
-    for (guint i = 0; config->connect[i] != NULL; i++)
-        g_ptr_array_add(self->hosts,
-                        vcr_host_new(config->connect[i],
-                                     g_hash_table_lookup(config->addresses, config->connect[i]),
-                                     i, self->registry));
+    for (guint i = 0; config->connect[i] != NULL; i++) {
+        const char *address = g_hash_table_lookup(config->addresses, config->connect[i]);
+        VcrHost *host = vcr_host_new(config->connect[i], address, i, self->registry);
+        g_ptr_array_add(self->hosts, host);
+        g_ptr_array_add(self->inboxes, vcr_host_inbox(host));
+    }
 }
 
 static void
@@ -57,8 +59,9 @@ start(VcrDaemon *self, GError **error)
         return FALSE;
     warn_of_settings(self->config);
     for (guint i = 0; i < self->hosts->len; i++)
-        vcr_host_start(g_ptr_array_index(self->hosts, i), self->hosts);
-    g_message("ready: %u libvirtd to connect to", self->hosts->len);
+        vcr_host_start(g_ptr_array_index(self->hosts, i), self->inboxes);
+    g_message("%u libvirtd to connect to", self->hosts->len);
+    g_message("ready");
     return TRUE;
 }
 
@@ -73,8 +76,9 @@ vcr_daemon_new(const VcrConfig *config, GError **error)
     self->loop = g_main_loop_new(NULL, FALSE);
     self->registry = vcr_registry_new(g_strv_length(config->connect));
     self->hosts = g_ptr_array_new_with_free_func((GDestroyNotify)vcr_host_free);
+    self->inboxes = g_ptr_array_new();
     make_hosts(self);
-    self->passwords = vcr_passwords_new(self->hosts, PASSWORD_DEADLINE_MS);
+    self->passwords = vcr_passwords_new(self->inboxes, PASSWORD_DEADLINE_MS);
     return start(self, error) ? g_steal_pointer(&self) : NULL;
 }
 
@@ -137,6 +141,7 @@ vcr_daemon_free(VcrDaemon *self)
         return;
     vcr_http_free(self->http);
     vcr_passwords_free(self->passwords);
+    g_ptr_array_unref(self->inboxes);
     g_ptr_array_unref(self->hosts);
     vcr_registry_free(self->registry);
     g_main_loop_unref(self->loop);

@@ -106,6 +106,10 @@ read_state(virDomainPtr domain, gboolean *is_running, GError **error)
 
     if (virDomainGetState(domain, &state, &reason, 0) < 0)
         return fail(error, "its state") != NULL;
+    if (state == VIR_DOMAIN_SHUTDOWN || state == VIR_DOMAIN_SHUTOFF) {
+        g_set_error_literal(error, VC_ERROR, VC_ERROR_NOT_FOUND, "the guest is going down");
+        return FALSE;
+    }
     *is_running = state == VIR_DOMAIN_RUNNING;
     return TRUE;
 }
@@ -221,10 +225,9 @@ read_guest(Reading *self, virDomainPtr domain, GError **error)
 {
     g_autofree char *metadata = read_metadata(domain, error);
 
-    if (metadata == NULL || !read_state(domain, &self->is_running, error))
-        return NULL;
-    g_autoptr(VcrDomain) parsed = read_domain(domain, error);
-    if (parsed == NULL)
+    g_autoptr(VcrDomain) parsed = metadata != NULL ? read_domain(domain, error) : NULL;
+    /* last, for one that is going down has devices without ports */
+    if (parsed == NULL || !read_state(domain, &self->is_running, error))
         return NULL;
     self->domain = parsed;
 
@@ -232,7 +235,7 @@ read_guest(Reading *self, virDomainPtr domain, GError **error)
     self->guest = guest;
     if (!add_consoles(self, metadata, error))
         return NULL;
-    guest->problems = g_strdup(self->problems->str);
+    guest->problems = g_strchomp(g_strdup(self->problems->str));
     return g_steal_pointer(&guest);
 }
 

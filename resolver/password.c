@@ -7,11 +7,7 @@
 #include <string.h>
 
 #include "resolver/domain.h"
-#include "resolver/host.h"
-
-/* Calls that wait for one libvirtd at the same time, and queries that wait for those. */
-#define THREADS_A_HOST 4
-#define MAX_WAITING    256
+#include "resolver/inbox.h"
 
 struct VcrPasswordQuery {
     int refs; /* atomic */
@@ -28,8 +24,7 @@ struct VcrPasswordQuery {
 };
 
 struct VcrPasswords {
-    GPtrArray *hosts;
-    GThreadPool **pools;
+    GPtrArray *inboxes; /* not owned */
     guint deadline_ms;
     GMutex lock;
     GHashTable *waiting; /* set of VcrPasswordQuery, each with a reference */
@@ -145,41 +140,32 @@ is_done(VcrPasswordQuery *self)
     return done;
 }
 
-static void
-run_query(gpointer data, gpointer user_data)
+void
+vcr_password_query_run(VcrPasswordQuery *self, virConnectPtr connection)
 {
-    VcrPasswordQuery *query = data;
-    VcrHost *host = user_data;
     char *password = NULL;
-    /* One whose time is over while it stood in line needs no call any more. */
-    virConnectPtr connection = is_done(query) ? NULL : vcr_host_connection(host);
+    VcrPasswordAnswer answer = VCR_PASSWORD_AWAY;
 
-    if (connection == NULL) {
-        finish(query, VCR_PASSWORD_AWAY, NULL);
-    } else {
-        VcrPasswordAnswer answer = read_password(connection, query->record, &password);
-        finish(query, answer, password);
-        virConnectClose(connection);
-    }
-    vcr_password_query_unref(query);
+    /* One whose time is over while it stood in line needs no call any more. */
+    if (is_done(self))
+        return;
+    if (connection != NULL)
+        answer = read_password(connection, self->record, &password);
+    finish(self, answer, password);
 }
 
 /* --- for others --- */
 
 VcrPasswords *
-vcr_passwords_new(GPtrArray *hosts, guint deadline_ms)
+vcr_passwords_new(GPtrArray *inboxes, guint deadline_ms)
 {
     VcrPasswords *self = g_new0(VcrPasswords, 1);
 
-    self->hosts = hosts;
+    self->inboxes = inboxes;
     self->deadline_ms = deadline_ms;
     g_mutex_init(&self->lock);
     self->waiting =
         g_hash_table_new_full(NULL, NULL, (GDestroyNotify)vcr_password_query_unref, NULL);
-    self->pools = g_new0(GThreadPool *, hosts->len);
-    for (guint i = 0; i < hosts->len; i++)
-        self->pools[i] = g_thread_pool_new(run_query, g_ptr_array_index(hosts, i),
-                                           THREADS_A_HOST, FALSE, NULL);
     return self;
 }
 
@@ -204,16 +190,12 @@ VcrPasswordQuery *
 vcr_passwords_ask(VcrPasswords *self, VcrRecord *record, GFunc done, gpointer data)
 {
     VcrPasswordQuery *query = query_new(self, record, done, data);
-    GThreadPool *pool = self->pools[record->host];
 
     g_mutex_lock(&self->lock);
     g_hash_table_add(self->waiting, query_ref(query));
     g_mutex_unlock(&self->lock);
     g_source_attach(query->clock, NULL);
-    if (g_thread_pool_unprocessed(pool) < MAX_WAITING)
-        g_thread_pool_push(pool, query_ref(query), NULL);
-    else
-        finish(query, VCR_PASSWORD_AWAY, NULL);
+    vcr_inbox_push_query(g_ptr_array_index(self->inboxes, record->host), query_ref(query));
     return query;
 }
 
@@ -239,10 +221,7 @@ vcr_passwords_free(VcrPasswords *self)
 {
     if (self == NULL)
         return;
-    for (guint i = 0; i < self->hosts->len; i++)
-        g_thread_pool_free(self->pools[i], FALSE, TRUE);
     g_hash_table_unref(self->waiting);
     g_mutex_clear(&self->lock);
-    g_free(self->pools);
     g_free(self);
 }

@@ -211,24 +211,42 @@ warn_of_new(const VcrRegistry *self, const GPtrArray *records, const GPtrArray *
     }
 }
 
-void
-vcr_registry_set_guest(VcrRegistry *self, guint host, const char *uuid, GPtrArray *records)
+static void
+replace_guest(VcrRegistry *self, guint host, const char *uuid, GPtrArray *records)
 {
     GHashTable *guests = self->hosts[host].guests;
-
-    g_rw_lock_writer_lock(&self->lock);
     g_autoptr(GPtrArray) old = g_hash_table_lookup(guests, uuid);
+
     if (old != NULL)
         g_ptr_array_ref(old);
     for (guint i = 0; old != NULL && i < old->len; i++)
         remove_record(self, g_ptr_array_index(old, i));
-    if (records != NULL && records->len > 0) {
-        for (guint i = 0; i < records->len; i++)
-            add_record(self, g_ptr_array_index(records, i));
-        warn_of_new(self, records, old);
-        g_hash_table_insert(guests, g_strdup(uuid), g_ptr_array_ref(records));
-    } else {
+    if (records == NULL || records->len == 0) {
         g_hash_table_remove(guests, uuid);
+        return;
+    }
+    for (guint i = 0; i < records->len; i++)
+        add_record(self, g_ptr_array_index(records, i));
+    warn_of_new(self, records, old);
+    g_hash_table_insert(guests, g_strdup(uuid), g_ptr_array_ref(records));
+}
+
+void
+vcr_registry_set_guest(VcrRegistry *self, guint host, const char *uuid, GPtrArray *records)
+{
+    g_rw_lock_writer_lock(&self->lock);
+    replace_guest(self, host, uuid, records);
+    g_rw_lock_writer_unlock(&self->lock);
+}
+
+void
+vcr_registry_keep_guests(VcrRegistry *self, guint host, GHashTable *uuids)
+{
+    g_rw_lock_writer_lock(&self->lock);
+    g_autoptr(GList) known = g_hash_table_get_keys(self->hosts[host].guests);
+    for (GList *at = known; at != NULL; at = at->next) {
+        if (!g_hash_table_contains(uuids, at->data))
+            replace_guest(self, host, at->data, NULL);
     }
     g_rw_lock_writer_unlock(&self->lock);
 }

@@ -46,6 +46,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(VcrRegistry, vcr_registry_free)
 void vcr_registry_set_guest(VcrRegistry *self, guint host, const char *uuid,
                             GPtrArray *records);
 
+/* Forgets the guests of that libvirtd that are not in the set. uuids: keys, of char *. */
+void vcr_registry_keep_guests(VcrRegistry *self, guint host, GHashTable *uuids);
+
 /* Whether the libvirtd is connected and all of its guests have been read since. While it is
  * not, its tokens are neither served nor dead. */
 void vcr_registry_set_listed(VcrRegistry *self, guint host, gboolean listed);

@@ -9,6 +9,8 @@ Standard library only. With `tests/` in sys.path:
     print(vm.address)                                    # 127.0.0.1:5900
     vm.stop()
 
-The other modules are for tests: daemon (starts virtconsoleproxyd), ws and rawhttp (raw clients),
-rfb (a VNC client and framebuffer), fakes (VNC servers that lie), case and tap (unittest as TAP).
+The other modules are for tests: libvirtd (a private one, with guests), program (one of our daemons as
+a process), daemon and resolverd (start virtconsoleproxyd and virtconsoleresolverd), ws and rawhttp (raw
+clients), rfb (a VNC client and framebuffer), fakes (VNC servers that lie), case and tap (unittest as
+TAP).
 """

@@ -12,7 +12,7 @@ import tempfile
 import unittest
 from collections import namedtuple
 
-from . import daemon, guest, libvirtd, pki, rfb, ws
+from . import daemon, guest, libvirtd, pki, program, resolverd, rfb, ws
 
 # how a session ended: the RFB failure reason (None: there was none), the close code, its reason
 Outcome = namedtuple("Outcome", "rfb_reason code reason")
@@ -82,11 +82,26 @@ class Case(unittest.TestCase):
     @classmethod
     def start_class_libvirtd(cls, **options):
         """A libvirtd for all tests of a class (see lab.libvirtd)."""
-        lacking = libvirtd.missing()
-        if lacking:
-            raise unittest.SkipTest(lacking)
-        one = libvirtd.Libvirtd(new_directory("libvirtd"), certificates(), **options)
+        one = make_libvirtd(**options)
         cls.addClassCleanup(one.stop)
+        return one
+
+    def start_libvirtd(self, **options):
+        """A libvirtd for this test, with the lab's certificates."""
+        one = make_libvirtd(**options)
+        self.addCleanup(one.stop)
+        return one
+
+    def start_resolver(self, *libvirtds, wait=True, **flags):
+        """A virtconsoleresolverd for these; flags as start_daemon()."""
+        one = make_resolver(libvirtds, wait, **flags)
+        self.addCleanup(check_end, one)
+        return one
+
+    @classmethod
+    def start_class_resolver(cls, *libvirtds, **flags):
+        one = make_resolver(libvirtds, **flags)
+        cls.addClassCleanup(check_end, one)
         return one
 
     def open(self, proxy, token, version="3.8", **options):
@@ -145,11 +160,24 @@ def make_daemon(tokens=None, environment=None, **flags):
                          {_flag(name): value for name, value in flags.items()}, environment)
 
 
+def make_libvirtd(**options):
+    lacking = libvirtd.missing()
+    if lacking:
+        raise unittest.SkipTest(lacking)
+    return libvirtd.Libvirtd(new_directory("libvirtd"), certificates(), **options)
+
+
+def make_resolver(libvirtds, wait=True, **flags):
+    uris = [one if isinstance(one, str) else one.uri for one in libvirtds]
+    return resolverd.Resolverd(new_directory("resolverd"), certificates(), uris,
+                               {_flag(name): value for name, value in flags.items()}, wait=wait)
+
+
 def check_end(one):
     status = one.stop()
     if status != 0:
         raise AssertionError(f"exit status of the daemon after SIGTERM: {status}")
-    if one.stop_seconds >= daemon.STOP_TIMEOUT:
+    if one.stop_seconds >= program.STOP_TIMEOUT:
         raise AssertionError(f"the daemon took {one.stop_seconds:.1f} s to go down")
 
 

@@ -184,6 +184,12 @@ class Libvirtd:
         self._init.stdout.close()
         self._claim.close()
 
+    def inside(self, command):
+        """Runs a shell command as the libvirtd sees the machine, and where it must go well."""
+        status = self._do(command)
+        if status != 0:
+            raise RuntimeError(f"status {status} of {command}")
+
     def log(self):
         with open(self._path("log/libvirtd.log"), encoding="utf-8", errors="replace") as text:
             return text.read()
@@ -268,8 +274,10 @@ class Libvirtd:
     def _do(self, line):
         self._init.stdin.write(line + "\n")
         self._init.stdin.flush()
-        if not self._init.stdout.readline():
+        answer = self._init.stdout.readline()
+        if not answer:
             raise RuntimeError("the namespace of the libvirtd is gone; can this machine make one?")
+        return int(answer)
 
     def _signal(self, name):
         self._do(f"{{ kill -{name} $pid; wait $pid; }} 2>/dev/null")      # bash says who was killed

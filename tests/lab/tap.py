@@ -13,7 +13,7 @@ import time
 import traceback
 import unittest
 
-from . import daemon
+from . import program
 
 TEST_TIMEOUT = 240        # a test that hangs: its stack is printed and the program ends
 
@@ -26,7 +26,7 @@ class TapResult(unittest.TestResult):
     def startTest(self, test):
         super().startTest(test)
         self._begin = time.monotonic()
-        self._daemons = len(daemon.started)
+        self._daemons = len(program.started)
         self._problems = []
         faulthandler.dump_traceback_later(TEST_TIMEOUT, exit=True)
 
@@ -73,8 +73,8 @@ class TapResult(unittest.TestResult):
         print(f"{verdict} {self.points} - {name}{remark or f' ({seconds:.1f} s)'}", flush=True)
 
     def _daemon_logs(self):
-        for one in daemon.started:
-            if one.is_alive() or daemon.started.index(one) >= self._daemons:
+        for one in program.started:
+            if one.is_alive() or program.started.index(one) >= self._daemons:
                 diagnose(f"log of the daemon, pid {one.process.pid}:\n{one.tail()}")
 
 
