@@ -92,7 +92,7 @@ is_absent_anywhere(VcrKeeper *self, const char *secret)
 static void
 take_answer(VcrKeeper *self, const VcrMessage *message)
 {
-    if (vcr_foreign_take(self->foreign, message))
+    if (is_absent_anywhere(self, message->uuid) && vcr_foreign_take(self->foreign, message))
         mark_where(self, message->uuid, vcr_guest_lacks_secret);
 }
 
@@ -181,6 +181,8 @@ handle(VcrKeeper *self, VcrMessage *message)
         vcr_password_query_run(message->query, self->connection);
     else if (self->connection != NULL)
         handle_connected(self, message);
+    else if (message->news == VCR_SECRET_CHANGED)
+        vcr_foreign_forget(self->foreign, message->uuid);
 }
 
 static void
@@ -225,10 +227,23 @@ log_problems(const VcrKeeper *self, const char *uuid, const VcrGuest *guest,
         g_warning("guest %s on %s: not served: %s", uuid, self->name, *line);
 }
 
+/* What no guest lacks any more is not kept: nobody would ask for it when it changes, and a
+ * token of old would open the guest that comes to lack it again. */
+static void
+forget_foreign(VcrKeeper *self, const GPtrArray *absent /* from a guest, until now */)
+{
+    for (guint i = 0; i < absent->len; i++) {
+        const char *secret = g_ptr_array_index(absent, i);
+        if (!is_absent_anywhere(self, secret))
+            vcr_foreign_forget(self->foreign, secret);
+    }
+}
+
 static void
 take_guest(VcrKeeper *self, const char *uuid, VcrGuest *guest /* full */)
 {
     const VcrGuest *old = g_hash_table_lookup(self->guests, uuid);
+    g_autoptr(GPtrArray) absent = g_ptr_array_ref(old != NULL ? old->absent : guest->absent);
 
     log_problems(self, uuid, guest, old);
     if (old == NULL || old->records->len != guest->records->len)
@@ -236,14 +251,20 @@ take_guest(VcrKeeper *self, const char *uuid, VcrGuest *guest /* full */)
     vcr_host_publish_guest(self->host, self, uuid, guest->records);
     vcr_foreign_ask(self->foreign, guest);
     g_hash_table_insert(self->guests, g_strdup(uuid), guest);
+    forget_foreign(self, absent);
 }
 
 static void
 forget_guest(VcrKeeper *self, const char *uuid)
 {
-    if (!g_hash_table_remove(self->guests, uuid))
+    const VcrGuest *guest = g_hash_table_lookup(self->guests, uuid);
+
+    if (guest == NULL)
         return;
+    g_autoptr(GPtrArray) absent = g_ptr_array_ref(guest->absent);
+    g_hash_table_remove(self->guests, uuid);
     vcr_host_publish_guest(self->host, self, uuid, NULL);
+    forget_foreign(self, absent);
     g_info("guest %s on %s: no longer served", uuid, self->name);
 }
 

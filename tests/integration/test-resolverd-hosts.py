@@ -161,6 +161,24 @@ class Two(Case):
         resolverd.set_token(here, console.secret, "at-home")
         self.assertLess(resolver.wait_status("at-home", 200), AT_ONCE)
 
+    def test_secret_of_another_host_changes_unheard(self):
+        """While nobody here needs it: the old value must not open the guest when it comes back."""
+        here, there = self.start_libvirtd(), self.start_libvirtd()
+        console = resolverd.Console("vnc")
+        resolverd.define_secret(there, console.secret)
+        resolverd.set_token(there, console.secret, console.token)
+        here.define("moved", vnc=True)
+        resolverd.set_metadata(here, "moved", [console])
+        here.start_guest("moved")
+        resolver = self.start_resolver(here, there)
+        resolver.wait_status(console.token, 200)
+        here.destroy("moved")
+        resolver.wait_status(console.token, 404)
+        resolverd.set_token(there, console.secret, "rotated")
+        here.start_guest("moved")
+        resolver.wait_status("rotated", 200)
+        self.assertEqual(resolver.query(console.token).status, 404)
+
     def test_migrated_guest(self):
         """The same guest on two hosts: the one where it runs counts, then the one that is left."""
         source, target = self.start_libvirtd(), self.start_libvirtd()
