@@ -61,6 +61,16 @@ class One(Case):
         self.daemon.start()
         self.resolver.wait_status(self.console.token, 404, BACK_OFF)
 
+    def test_guest_that_cannot_be_read(self):
+        """Its XML is too long for libvirt's own protocol; the others do not wait for it for ever."""
+        console = resolverd.Console("vnc")
+        self.daemon.define("huge", metadata=f"<lcp:consoles xmlns:lcp='{resolverd.NAMESPACE}'>{console.xml()}"
+                                            "</lcp:consoles><b:big xmlns:b='urn:big'>" + ">" * 1_200_000 + "</b:big>")
+        self.daemon.start_guest("huge")
+        resolver = self.start_resolver(self.daemon)
+        resolver.wait_line("guests that cannot be read.*: 1$")
+        self.assertEqual(resolver.query(self.console.token).status, 200)
+
     def test_terminated_goes_down_in_time(self):
         self.daemon.terminate()
         self.resolver.wait_status(self.console.token, 503)
