@@ -16,9 +16,10 @@ from collections import defaultdict
 TESTS = pathlib.Path(__file__).resolve().parents[1]
 TOP = TESTS.parent
 sys.path.insert(0, str(TESTS))
-from lab import case, daemon, guest, rawhttp, rfb, tap, ws  # noqa: E402
+from lab import adm, case, daemon, guest, rawhttp, rfb, tap, ws  # noqa: E402
 
 MAN = "docs/man/virtconsoleproxyd.8.rst"
+ADM_MAN = "docs/man/virtconsoleresolveradm.1.rst"
 UNPROMISED = {"config"}                  # reasons that reach neither a client nor a browser
 BROWSERS_OWN = {1005, 1006}              # close codes that no peer sends
 
@@ -54,16 +55,28 @@ def table(path, heading):
 
 # --- the program and its source ----------------------------------------------------------------------
 
-def help_flags():
-    """Flag -> its default as --help shows it, or None."""
-    done = subprocess.run([daemon.program(), "--help"], stdin=subprocess.DEVNULL, text=True, check=True,
-                          capture_output=True, env={**os.environ, "LC_ALL": "C"}, timeout=60)
+def help_text(*command):
+    return subprocess.run([*command, "--help"], stdin=subprocess.DEVNULL, text=True, check=True,
+                          capture_output=True, env={**os.environ, "LC_ALL": "C"}, timeout=60).stdout
+
+
+def help_flags(*command):
+    """Flag -> its default as --help shows it, or None. Without a command those of the proxy."""
     flags = {}
-    for short, name, text in re.findall(r"^ +(?:-(\w), )?--([\w-]+)(?:=\S+)? +(.*)$", done.stdout, re.MULTILINE):
+    shown = help_text(*(command or [daemon.program()]))
+    for short, name, text in re.findall(r"^ +(?:-(\w), )?--([\w-]+)(?:=\S+)? +(.*)$", shown, re.MULTILINE):
         default = re.search(r" \(([^()]*)\)$", text)
         flags[name] = default[1] if default else None
         if short:
             flags[short] = None
+    return flags
+
+
+def adm_flags():
+    """Those of all commands of virtconsoleresolveradm."""
+    flags = help_flags(adm.program())
+    for command in man_commands(ADM_MAN):
+        flags.update(help_flags(adm.program(), command))
     return flags
 
 
@@ -80,20 +93,31 @@ def source_fields():
 
 # --- the manual page ---------------------------------------------------------------------------------
 
-def man_section(title):
-    text = read(MAN)
+def man_section(title, page=MAN):
+    text = read(page)
     return re.search(rf"^{title}\n=+\n(.*?)(?=^\S[^\n]*\n===|\Z)", text, re.MULTILINE | re.DOTALL)[1]
 
 
-def man_entries(title):
-    """A section's entries: first line -> indented text below it."""
-    entries = re.findall(r"^(\S.*)\n((?: {4}.*\n|\n(?= {4}))+)", man_section(title) + "\n", re.MULTILINE)
-    return {term: textwrap.dedent(text) for term, text in entries}
+def entries_of(text):
+    """Its entries: first line -> indented text below it."""
+    entries = re.findall(r"^(\S.*)\n((?: {4}.*\n|\n(?= {4}))+)", text + "\n", re.MULTILINE)
+    return {term: textwrap.dedent(below) for term, below in entries}
 
 
-def man_flags():
+def man_entries(title, page=MAN):
+    return entries_of(man_section(title, page))
+
+
+def man_commands(page):
+    """The COMMANDS section: command -> the text about it."""
+    parts = re.split(r"^(\w+)\n-+\n", man_section("COMMANDS", page), flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2]))
+
+
+def man_flags(entries=None):
+    """Of a section's entries, without them of the proxy's OPTIONS."""
     flags = {}
-    for term, text in man_entries("OPTIONS").items():
+    for term, text in (man_entries("OPTIONS") if entries is None else entries).items():
         match = re.match(r"(?:-(\w), )?--([\w-]+)(?:=\S+)?$", term)
         if not match:
             continue
@@ -128,7 +152,7 @@ class Flags(unittest.TestCase):
 
     def test_mentions(self):
         """Pages name no flag that is not there; other programs' flags stand in code blocks only."""
-        flags = help_flags()
+        flags = {**help_flags(), **adm_flags()}
         for page in [MAN, *markdown()]:
             text = re.sub(r"^```.*?^```$", "", read(page), flags=re.MULTILINE | re.DOTALL)
             text = re.sub(r"`(?:sudo )?(?:tools|meson|certtool|uuidgen)\b[^`]*`", "", text)
@@ -155,6 +179,42 @@ class Flags(unittest.TestCase):
                 with self.subTest(flag):
                     self.assertIn(os.path.dirname(default), readme)
                     self.assertIn(os.path.basename(default), readme)
+
+
+class Adm(unittest.TestCase):
+    """The page of virtconsoleresolveradm."""
+
+    def commands(self):
+        return re.findall(r"^  (\w+) .*$", help_text(adm.program()).split("\nCommands:\n")[1], re.MULTILINE)
+
+    def test_commands(self):
+        self.assertGreater(len(self.commands()), 5)
+        self.assertEqual(list(man_commands(ADM_MAN)), self.commands())
+        synopsis = re.findall(r"^``\w+`` \[``-c`` \*URI\*\] ``(\w+)``", man_section("SYNOPSIS", ADM_MAN), re.MULTILINE)
+        self.assertEqual(synopsis, self.commands())
+
+    def test_flags(self):
+        self.assertEqual(man_flags(man_entries("OPTIONS", ADM_MAN)), help_flags(adm.program()))
+
+    def test_flags_of_commands(self):
+        everywhere = {"c", "connect", "h", "help"}
+        for command, text in man_commands(ADM_MAN).items():
+            with self.subTest(command):
+                shown = help_flags(adm.program(), command)
+                self.assertLessEqual(everywhere, set(shown))
+                self.assertEqual(man_flags(entries_of(text)),
+                                 {flag: default for flag, default in shown.items() if flag not in everywhere})
+
+    def test_examples(self):
+        """Every flag that follows a command is one of its flags."""
+        count = 0
+        for page in [ADM_MAN, *markdown()]:
+            for command, rest in re.findall(r"virtconsoleresolveradm (?:-c \S+ )?([a-z]+)\b(.*)", read(page)):
+                for flag in re.findall(r"--([\w-]+)", rest):
+                    count += 1
+                    with self.subTest(page, command=command, flag=flag):
+                        self.assertIn(flag, help_flags(adm.program(), command))
+        self.assertGreater(count, 3)
 
 
 class Codes(unittest.TestCase):
@@ -244,10 +304,11 @@ class ManualPage(unittest.TestCase):
         program = os.environ.get("RST2MAN") or shutil.which("rst2man")
         if not program:
             self.skipTest("no rst2man on this machine (package python3-docutils)")
-        done = subprocess.run([program, "--report=info", "--halt=5", str(TOP / MAN)], text=True, check=False,
-                              stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
-        self.assertEqual((done.returncode, done.stderr), (0, ""))
-        self.assertIn(".SH CLOSE CODES", done.stdout)
+        for page, section in ((MAN, "CLOSE CODES"), (ADM_MAN, "COMMANDS")):
+            done = subprocess.run([program, "--report=info", "--halt=5", str(TOP / page)], text=True, check=False,
+                                  stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
+            self.assertEqual((done.returncode, done.stderr), (0, ""))
+            self.assertIn(f".SH {section}", done.stdout)
 
 
 class Examples(case.Case):

@@ -2,10 +2,12 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """virtconsoleresolveradm, killed before each step that changes anything and after the last: nothing that
 matters is left, and the next run repairs the rest."""
+import os
 import pathlib
 import re
+import shutil
 import sys
-import os
+import unittest
 
 TESTS = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(TESTS))
@@ -18,6 +20,12 @@ REMOTE_PROGRAM = bytes.fromhex("20008086")
 
 
 class Killed(AdmCase):
+    @classmethod
+    def setUpClass(cls):
+        if not shutil.which("strace"):
+            raise unittest.SkipTest("no strace on this machine")
+        super().setUpClass()
+
     def setUp(self):
         self.name = self.running()
 

@@ -8,7 +8,7 @@ BUILD_PACKAGES=(meson ninja-build pkg-config gcc libc6-dev binutils python3 pyth
     libjansson-dev libglib2.0-dev libssl-dev libsystemd-dev
     libvirt-dev libmicrohttpd-dev libxml2-dev)
 DEMO_PACKAGES=(qemu-system-x86 novnc gnutls-bin libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients)
-TEST_PACKAGES=(chromium fonts-dejavu-core openssl stunnel4 iproute2 procps valgrind libc6-dbg
+TEST_PACKAGES=(chromium fonts-dejavu-core openssl stunnel4 iproute2 procps strace valgrind libc6-dbg
     clang libclang-rt-14-dev llvm clang-format shellcheck)
 
 die() {
