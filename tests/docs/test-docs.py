@@ -19,9 +19,11 @@ TOP = TESTS.parent
 sys.path.insert(0, str(TESTS))
 from lab import case, daemon, guest, pki, program, rawhttp, resolverd, rfb, tap, ws  # noqa: E402
 
-PROXY, RESOLVER = "virtconsoleproxyd", "virtconsoleresolverd"
-PROGRAMS = {PROXY: "VCP_BINARY", RESOLVER: "VCR_BINARY"}
-MAN = {PROXY: "docs/man/virtconsoleproxyd.8.rst", RESOLVER: "docs/man/virtconsoleresolverd.8.rst"}
+PROXY, RESOLVER, ADM = "virtconsoleproxyd", "virtconsoleresolverd", "virtconsoleresolveradm"
+PROGRAMS = {PROXY: "VCP_BINARY", RESOLVER: "VCR_BINARY", ADM: "VCR_ADM_BINARY"}
+MAN = {PROXY: "docs/man/virtconsoleproxyd.8.rst", RESOLVER: "docs/man/virtconsoleresolverd.8.rst",
+       ADM: "docs/man/virtconsoleresolveradm.1.rst"}
+DAEMONS = (PROXY, RESOLVER)
 API = "docs/resolver-api.yaml"
 DIRECTORIES = ("proxy", "resolver")      # whose README has a bullet for each file
 UNPROMISED = {"config"}                  # reasons that reach neither a client nor a browser
@@ -68,12 +70,16 @@ def table(path, heading):
 # --- the program and its source ----------------------------------------------------------------------
 
 @functools.cache
-def help_flags(name):
-    """A program's flags -> the default as --help shows it, or None."""
-    done = subprocess.run([program.path_from(PROGRAMS[name]), "--help"], stdin=subprocess.DEVNULL, text=True,
-                          check=True, capture_output=True, env={**os.environ, "LC_ALL": "C"}, timeout=60)
+def help_text(*command):
+    return subprocess.run([*command, "--help"], stdin=subprocess.DEVNULL, text=True, check=True,
+                          capture_output=True, env={**os.environ, "LC_ALL": "C"}, timeout=60).stdout
+
+
+def help_flags(name, *command):
+    """Flag of a program, or of one of its commands -> its default as --help shows it, or None."""
     flags = {}
-    for short, name, text in re.findall(r"^ +(?:-(\w), )?--([\w-]+)(?:=\S+)? +(.*)$", done.stdout, re.MULTILINE):
+    shown = help_text(program.path_from(PROGRAMS[name]), *command)
+    for short, name, text in re.findall(r"^ +(?:-(\w), )?--([\w-]+)(?:=\S+)? +(.*)$", shown, re.MULTILINE):
         default = re.search(r" \(([^()]*)\)$", text)
         flags[name] = default[1] if default else None
         if short:
@@ -82,7 +88,9 @@ def help_flags(name):
 
 
 def all_flags():
-    return set().union(*(help_flags(name) for name in PROGRAMS))
+    """Those of every program, and of every command."""
+    flags = set().union(*(help_flags(name) for name in PROGRAMS))
+    return flags.union(*(help_flags(ADM, command) for command in man_commands(ADM)))
 
 
 def error_rows():
@@ -103,15 +111,26 @@ def man_section(title, name=PROXY):
     return re.search(rf"^{title}\n=+\n(.*?)(?=^\S[^\n]*\n===|\Z)", text, re.MULTILINE | re.DOTALL)[1]
 
 
+def entries_of(text):
+    """Its entries: first line -> indented text below it."""
+    entries = re.findall(r"^(\S.*)\n((?: {4}.*\n|\n(?= {4}))+)", text + "\n", re.MULTILINE)
+    return {term: textwrap.dedent(below) for term, below in entries}
+
+
 def man_entries(title, name=PROXY):
-    """A section's entries: first line -> indented text below it."""
-    entries = re.findall(r"^(\S.*)\n((?: {4}.*\n|\n(?= {4}))+)", man_section(title, name) + "\n", re.MULTILINE)
-    return {term: textwrap.dedent(text) for term, text in entries}
+    return entries_of(man_section(title, name))
 
 
-def man_flags(name):
+def man_commands(name):
+    """The COMMANDS section: command -> the text about it."""
+    parts = re.split(r"^(\w+)\n-+\n", man_section("COMMANDS", name), flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2]))
+
+
+def man_flags(entries):
+    """Of a section's entries."""
     flags = {}
-    for term, text in man_entries("OPTIONS", name).items():
+    for term, text in entries.items():
         match = re.match(r"(?:-(\w), )?--([\w-]+)(?:=\S+)?$", term)
         if not match:
             continue
@@ -145,7 +164,7 @@ class Flags(unittest.TestCase):
     def test_manual_pages(self):
         for name in PROGRAMS:
             with self.subTest(name):
-                self.assertEqual(man_flags(name), help_flags(name))
+                self.assertEqual(man_flags(man_entries("OPTIONS", name)), help_flags(name))
 
     def test_mentions(self):
         """Pages name no flag that is not there; other programs' flags stand in code blocks only."""
@@ -160,8 +179,8 @@ class Flags(unittest.TestCase):
                     self.assertIn(flag, flags)
 
     def test_examples(self):
-        """Commands that start a program, wherever they stand."""
-        for name in PROGRAMS:
+        """Commands that start a daemon, wherever they stand."""
+        for name in DAEMONS:
             flags = help_flags(name)
             count = 0
             for page in [*MAN.values(), *markdown()]:
@@ -180,6 +199,39 @@ class Flags(unittest.TestCase):
                     with self.subTest(name, flag=flag):
                         self.assertIn(os.path.dirname(default), readme)
                         self.assertIn(os.path.basename(default), readme)
+
+
+class Adm(unittest.TestCase):
+    """The page of virtconsoleresolveradm."""
+
+    def commands(self):
+        return re.findall(r"^  (\w+) .*$", help_text(program.path_from(PROGRAMS[ADM])).split("\nCommands:\n")[1], re.MULTILINE)
+
+    def test_commands(self):
+        self.assertGreater(len(self.commands()), 5)
+        self.assertEqual(list(man_commands(ADM)), self.commands())
+        synopsis = re.findall(r"^``\w+`` \[``-c`` \*URI\*\] ``(\w+)``", man_section("SYNOPSIS", ADM), re.MULTILINE)
+        self.assertEqual(synopsis, self.commands())
+
+    def test_flags_of_commands(self):
+        everywhere = {"c", "connect", "h", "help"}
+        for command, text in man_commands(ADM).items():
+            with self.subTest(command):
+                shown = help_flags(ADM, command)
+                self.assertLessEqual(everywhere, set(shown))
+                self.assertEqual(man_flags(entries_of(text)),
+                                 {flag: default for flag, default in shown.items() if flag not in everywhere})
+
+    def test_examples(self):
+        """Every flag that follows a command is one of its flags."""
+        count = 0
+        for page in [MAN[ADM], *markdown()]:
+            for command, rest in re.findall(r"virtconsoleresolveradm (?:-c \S+ )?([a-z]+)\b(.*)", read(page)):
+                for flag in re.findall(r"--([\w-]+)", rest):
+                    count += 1
+                    with self.subTest(page, command=command, flag=flag):
+                        self.assertIn(flag, help_flags(ADM, command))
+        self.assertGreater(count, 3)
 
 
 class Codes(unittest.TestCase):
@@ -403,9 +455,9 @@ class Units(case.Case):
         analyze = shutil.which("systemd-analyze")
         if not analyze:
             self.skipTest("no systemd-analyze on this machine")
-        for name, variable in PROGRAMS.items():
+        for name in DAEMONS:
             path = os.path.join(case.new_directory("unit"), f"{name}.service")
-            text = re.sub(r"^ExecStart=\S+", f"ExecStart={program.path_from(variable)}", self.unit(name),
+            text = re.sub(r"^ExecStart=\S+", f"ExecStart={program.path_from(PROGRAMS[name])}", self.unit(name),
                           flags=re.MULTILINE)
             text = re.sub(r"^Documentation=.*\n", "", text, flags=re.MULTILINE)     # not installed here
             pathlib.Path(path).write_text(text, encoding="utf-8")

@@ -529,5 +529,52 @@ class Prune(AdmCase):
         self.assert_disabled(name, live=True, config=True)
 
 
+class Completion(AdmCase):
+    """What bash offers."""
+
+    def offers(self, line, uri=True):
+        line = line.replace("adm ", f"virtconsoleresolveradm {f'-c {self.daemon.uri} ' if uri else ''}", 1)
+        script = ('. "$1"; COMP_LINE=$2; COMP_POINT=${#2}; _virtconsoleresolveradm; printf "%s\\n" "${COMPREPLY[@]}"')
+        done = subprocess.run(["bash", "-euc", script, "bash", str(TESTS.parent / "completion/virtconsoleresolveradm"),
+                               line], stdin=subprocess.DEVNULL, text=True, capture_output=True, check=False, timeout=60)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        return done.stdout.split("\n")[:-1] if done.stdout != "\n" else []
+
+    def help_flags(self, *command):
+        return set(re.findall(r"^  (?:-\w, )?(--[\w-]+=?)", self.done(*command, "--help"), re.MULTILINE))
+
+    def test_commands(self):
+        commands = re.findall(r"^  (\w+) ", self.done("--help").split("\nCommands:\n")[1], re.MULTILINE)
+        self.assertEqual(self.offers("adm "), commands)
+        self.assertEqual(self.offers("adm en"), ["enable"])
+        self.assertEqual(self.offers("adm x"), [])
+
+    def test_flags(self):
+        self.assertEqual(set(self.offers("adm -")), self.help_flags())
+        for command in self.offers("adm "):
+            with self.subTest(command):
+                self.assertEqual(set(self.offers(f"adm {command} -")), self.help_flags(command))
+
+    def test_domains(self):
+        name, other = self.define(name="alpha"), self.define(name="alpha:1 b")
+        for command in ("enable", "disable", "status", "rotate", "url"):
+            self.assertEqual(self.offers(f"adm {command} alp"), [name, r"alpha:1\ b"])
+        self.assertEqual(self.offers("adm enable alpha:"), [r"1\ b"])
+        self.assertEqual(self.offers("adm enable --type vnc --host h al")[:1], [name])
+        self.assertEqual(self.offers("adm enable alpha "), [])
+        self.assertEqual(self.offers("adm prune "), [])
+        self.assertEqual(self.offers("adm enable x --host al"), [])
+        self.assertEqual(self.offers(f"adm enable --connect={self.daemon.uri} al", uri=False)[:1], [name])
+        self.assertEqual(self.offers("adm -c qemu+unix:///system?socket=/nonexistent enable al", uri=False), [])
+        self.assertTrue(other)
+
+    def test_values(self):
+        self.assertEqual(self.offers("adm enable --type "), ["vnc", "spice", "serial", "console"])
+        self.assertEqual(self.offers("adm enable --type=s"), ["spice", "serial"])
+        self.assertEqual(self.offers("adm enable --type vnc,s"), ["vnc,spice", "vnc,serial"])
+        self.assertEqual(self.offers("adm url x --type c"), ["console"])
+        self.assertEqual(self.offers("adm url x --type vnc,"), [])
+
+
 if __name__ == "__main__":
     tap.main()

@@ -203,7 +203,7 @@ class Demo:
     def _text(self, certs, host, port):
         base = f"https://{host}:{port}"
         enabled = json.loads(self._adm("status", GUEST, "--json"))[0]["consoles"]
-        links = [self._adm("url", GUEST, "--proxy", base, "--type", one["type"], "--port", str(one["port"]))
+        links = [self._adm("url", GUEST, "--proxy", base, "--type", one["type"], "--port", str(one["index"]))
                  for one in enabled]
         fragments = [link.partition("#")[2].split()[0] for link in links]
         names = [CONSOLES[one["type"]] for one in enabled]
