@@ -14,18 +14,21 @@ USUAL_PORT = 6443
 START_TIMEOUT = 220           # it builds the programs the first time
 STOP_TIMEOUT = 20
 MARK = "VCP_DEMO_OF_TEST"
+NOBODY = 65534
 
 
 class RunningDemo:
-    def __init__(self, *arguments):
+    def __init__(self, *arguments, wrapper=(), owner=None):
         self.directory = case.new_directory("demo")
+        if owner is not None:
+            os.chown(self.directory, owner, owner)
         self.mark = f"{MARK}={self.directory}"
         environment = dict(os.environ, TMPDIR=self.directory, **{MARK: self.directory})
         environment.pop("SUDO_UID", None)   # or it would run as that user, who has no place in our directory
         self.output = ""
         self._changed = threading.Condition()
         self._ended = False
-        self.process = subprocess.Popen([os.path.join(TOP, "tools", "demo"), *arguments], env=environment,
+        self.process = subprocess.Popen([*wrapper, os.path.join(TOP, "tools", "demo"), *arguments], env=environment,
                                         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                         stderr=subprocess.STDOUT, start_new_session=True)
         threading.Thread(target=self._collect, daemon=True).start()
@@ -39,7 +42,18 @@ class RunningDemo:
             return found
 
     def wait_url(self):
+        """The first URL, once everything is said."""
+        self.wait_text("Ctrl-C takes everything down")
         return self.wait_text(r"https://\S+")[0]
+
+    def user_environment(self):
+        """What a user has who follows the demo's advice for another terminal."""
+        return {**os.environ, "LIBVIRT_DEFAULT_URI": self.wait_text(r"export LIBVIRT_DEFAULT_URI='(\S+)'")[1]}
+
+    def adm(self, *arguments):
+        program = self.wait_text(r"(\S+/virtconsoleresolveradm) status")[1]
+        return subprocess.run([program, *arguments], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True,
+                              env=self.user_environment(), timeout=60).stdout.strip()
 
     def wait_end(self, timeout=STOP_TIMEOUT):
         """Exit status, and all it said."""
@@ -49,15 +63,19 @@ class RunningDemo:
             return status, self.output
 
     def processes(self):
-        """pid → command of every process that the demo started, wherever it stands in the tree by now."""
+        """pid → command of every process that the demo started, wherever it stands in the tree by now.
+
+        libvirt starts guests with an environment of its own; their arguments name files of the demo.
+        """
         found = {}
         for pid in filter(str.isdigit, os.listdir("/proc")):
             try:
                 with open(f"/proc/{pid}/environ", "rb") as source:
                     marked = self.mark.encode() in source.read().split(b"\0")
-                if marked:
-                    with open(f"/proc/{pid}/cmdline", "rb") as source:
-                        found[int(pid)] = source.read().replace(b"\0", b" ").decode()
+                with open(f"/proc/{pid}/cmdline", "rb") as source:
+                    command = source.read().replace(b"\0", b" ").decode()
+                if command and (marked or f"{self.directory}/" in command):
+                    found[int(pid)] = command
             except OSError:
                 continue                # it ended in between
         return found
@@ -83,8 +101,8 @@ class RunningDemo:
 
 
 class TestDemo(BrowserCase):
-    def start(self, *arguments):
-        demo = RunningDemo(*arguments)
+    def start(self, *arguments, **options):
+        demo = RunningDemo(*arguments, **options)
         self.addCleanup(demo.kill)
         return demo
 
@@ -95,27 +113,60 @@ class TestDemo(BrowserCase):
     def test_shown_typed_and_ended(self):
         demo = self.start()
         url = demo.wait_url()
-        self.assertRegex(url, r"^https://localhost:\d+/console\.html#type=vnc&token=[\w-]{32,}"
-                              r"&type=serial&token=[\w-]{32,}$")
+        self.assertRegex(url, r"^https://localhost:\d+/console\.html#type=vnc&token=[\w-]{36}&type=spice&token=[\w-]{36}"
+                              r"&type=serial&token=[\w-]{36}&type=serial&token=[\w-]{36}$")
         page = self.browse(url)
+        self.type_on_the_screen(page)
+        before = page.canvas()
+        page.click("#tabs button:nth-child(3)")
+        page.wait("document.body.dataset.type === 'serial' && document.body.dataset.state === 'connected'", "the port")
+        page.type("hello port\n")
+        page.click("#tabs button:nth-child(1)")
+        guest.wait_until(lambda: page.canvas() != before, "the port's bytes on the screen")
+        self.assertGreaterEqual(len(demo.processes()), 5)
+        demo.process.send_signal(signal.SIGINT)
+        status, output = demo.wait_end()
+        self.assertEqual(status, 0, output)
+        self.wait_state(page, "ended")
+        self.assert_all_gone(demo)
+
+    def type_on_the_screen(self, page):
         self.wait_state(page, "connected")
-        self.assertIn("Connected to QEMU (demo guest)", page.text())
+        self.assertIn("Connected to QEMU (demo)", page.text())
         page.wait("document.querySelector('canvas').width > 0", "a picture")
         guest.wait_until(lambda: not page.canvas().is_blank(), "the guest's screen")
         before = page.canvas()
         page.type("hello demo\n")
         guest.wait_until(lambda: page.canvas() != before, "typed keys on the screen")
-        before = page.canvas()
-        page.click("#tabs button:nth-child(2)")
-        page.wait("document.body.dataset.type === 'serial' && document.body.dataset.state === 'connected'", "the port")
-        page.type("hello port\n")
-        page.click("#tabs button:nth-child(1)")
-        guest.wait_until(lambda: page.canvas() != before, "the port's bytes on the screen")
-        self.assertGreaterEqual(len(demo.processes()), 3)
-        demo.process.send_signal(signal.SIGINT)
-        status, output = demo.wait_end()
-        self.assertEqual(status, 0, output)
+
+    def test_commands_for_another_terminal(self):
+        """The whole chain under its user's hands: consoles taken away, given back, opened by `url`."""
+        demo = self.start()
+        url = demo.wait_url()
+        metadata = subprocess.run(["virsh", "metadata", "demo", "http://libvirt.org/schemas/console-proxy/1.0"],
+                                  stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True,
+                                  env=demo.user_environment(), timeout=60).stdout
+        entry = r'<console token="[0-9a-f-]{36}" type="%s" port="%d" insecure="no"/>'
+        for kind, port in (("vnc", 0), ("spice", 0), ("serial", 0), ("console", 1)):
+            self.assertRegex(metadata.replace("'", '"'), entry % (kind, port))
+        self.assertEqual(demo.adm("enable", "demo"), "Access to domain 'demo' already enabled")
+        self.assertEqual(demo.adm("disable", "demo"), "Disabled access to domain 'demo'")
+        self.assertEqual(demo.adm("disable", "demo"), "Access to domain 'demo' already disabled")
+        page = self.browse(url)
         self.wait_state(page, "ended")
+        self.assertIn("unknown or has expired", page.text())
+        self.assertEqual(demo.adm("enable", "demo"), "Enabled access to domain 'demo'")
+        link = demo.adm("url", "demo", "--proxy", url.partition("/console.html")[0])
+        self.assertRegex(link, r"^https://localhost:\d+/console\.html#type=vnc&token=[\w-]{36}$")
+        self.type_on_the_screen(self.browse(link))
+
+    def test_as_a_user_without_rights(self):
+        """A user's own libvirtd serves as well."""
+        demo = self.start(wrapper=["setpriv", "--reuid", str(NOBODY), "--regid", str(NOBODY), "--clear-groups"],
+                          owner=NOBODY)
+        self.type_on_the_screen(self.browse(demo.wait_url()))
+        demo.process.terminate()
+        self.assertEqual(demo.wait_end()[0], 0)
         self.assert_all_gone(demo)
 
     def test_ended_by_sigterm_on_a_chosen_port(self):
@@ -143,8 +194,9 @@ class TestDemo(BrowserCase):
         self.assert_all_gone(demo)
 
     def test_a_child_dies(self):
-        for name, words in (("virtconsoleproxyd", r"virtconsoleproxyd ended by itself"),
-                            ("qemu-system-x86_64", r"the guest \(qemu-system-x86_64\) ended by itself")):
+        for name, words in (("virtconsoleproxyd", "virtconsoleproxyd ended by itself"),
+                            ("virtconsoleresolverd", "virtconsoleresolverd ended by itself"),
+                            ("libvirtd", "libvirtd ended by itself")):
             with self.subTest(name):
                 demo = self.start()
                 demo.wait_url()
@@ -153,6 +205,17 @@ class TestDemo(BrowserCase):
                 self.assertEqual(status, 1)
                 self.assertRegex(output, words)
                 self.assert_all_gone(demo)
+
+    def test_guest_is_off_and_on_again(self):
+        demo = self.start()
+        url = demo.wait_url()
+        os.kill(demo.pid_of("qemu-system-x86_64"), signal.SIGKILL)
+        demo.wait_text("The guest is off")
+        page = self.browse(url)
+        self.wait_state(page, "ended")
+        subprocess.run(["virsh", "start", "demo"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=True,
+                       env=demo.user_environment(), timeout=60)
+        self.type_on_the_screen(self.browse(url))
 
     def test_demo_itself_killed(self):
         """No chance to clean up, but nothing goes on listening."""

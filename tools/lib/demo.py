@@ -53,6 +53,8 @@ In another terminal, look at the guest or take the consoles away, give them back
 Logs: {logs}
 Ctrl-C takes everything down.
 """
+CONSOLES = {"vnc": "its screen by VNC", "spice": "its screen by SPICE", "serial": "its serial port",
+            "console": "a virtio console, to which it does not listen"}
 FROM_ELSEWHERE = "From another computer: ssh -L {port}:127.0.0.1:{port} {host}, then the same URL there.\n"
 
 
