@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  * Numbers in network order at the front of a buffer, and appended to one: never past what is
- * there. */
+ * there. Little-endian ones in bytes that the caller knows to be there. */
 #pragma once
 
 #include "common/buffer.h"
@@ -56,4 +56,23 @@ vc_put_u32be(VcBuffer *buffer, guint32 value)
     guint8 bytes[4] = {(guint8)(value >> 24), (guint8)(value >> 16), (guint8)(value >> 8),
                        (guint8)value};
     return vc_buffer_append(buffer, bytes, sizeof bytes);
+}
+
+static inline guint16
+vc_get_u16le(const guint8 *at)
+{
+    return (guint16)(at[0] | at[1] << 8);
+}
+
+static inline guint32
+vc_get_u32le(const guint8 *at)
+{
+    return at[0] | (guint32)at[1] << 8 | (guint32)at[2] << 16 | (guint32)at[3] << 24;
+}
+
+static inline void
+vc_set_u32le(guint8 *at, guint32 value)
+{
+    for (int i = 0; i < 4; i++)
+        at[i] = (guint8)(value >> 8 * i);
 }

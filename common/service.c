@@ -413,6 +413,14 @@ vc_service_verify_name(const VcService *self)
     return self->tls_server_name != NULL ? self->tls_server_name : self->host;
 }
 
+/* VNC begins in the clear and turns to TLS by itself; a unix socket stays on this machine. */
+gboolean
+vc_service_begins_with_tls(const VcService *self)
+{
+    return self->tls_tunnel ||
+           (self->type != VC_CONSOLE_VNC && !self->insecure && self->path == NULL);
+}
+
 gboolean
 vc_service_has_expired(const VcService *self, gint64 now_s)
 {

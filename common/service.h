@@ -71,6 +71,9 @@ char *vc_service_console_key(const VcService *self); /* full */
 /* The name that the hypervisor's certificate must bear. NULL: a unix socket, without TLS. */
 const char *vc_service_verify_name(const VcService *self);
 
+/* Whether TLS begins with the first byte, the console's protocol inside it. */
+gboolean vc_service_begins_with_tls(const VcService *self);
+
 gboolean vc_service_has_expired(const VcService *self, gint64 now_s);
 
 /* "vnc", "spice", "serial". */

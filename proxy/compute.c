@@ -14,9 +14,15 @@
 
 #include "common/error.h"
 #include "proxy/dial.h"
+#include "proxy/gather.h"
+#include "proxy/leave.h"
 #include "proxy/session.h"
+#include "proxy/telnet.h"
 #include "proxy/timer.h"
 #include "proxy/tls-client.h"
+
+/* A server that does not accept our certificate ends so soon after the handshake. */
+#define VERDICT_MS 2000
 
 typedef enum { DIALLING, PLAIN, TLS_SOON, TLS, OPEN, BROKEN } State;
 
@@ -33,8 +39,12 @@ typedef struct {
     int polled;
     gboolean readable, writable; /* until a call says otherwise */
     gboolean
-        heard_tls; /* something came through TLS, so the peer has accepted our certificate */
+        heard_tls;   /* something came through TLS, so the peer has accepted our certificate */
+    guint64 open_ms; /* when TLS stood */
+    gsize to_greet;  /* bytes of telnet's greeting that may come beside TLS */
     VcpTlsClient *tls; /* nullable */
+    VcpGather gather;
+    VcpTimer *gathering; /* nullable: not a chardev */
 } Compute;
 
 static void on_poll(uv_poll_t *poll, int status, int events);
@@ -62,12 +72,26 @@ break_off(Compute *self, GError *error /* full, nullable: a plain end */)
     poll_for(self, 0);
 }
 
+static guint64
+now_ms(const Compute *self)
+{
+    return uv_now(self->setup.loop);
+}
+
+/* A guest may be silent for hours and then end: on a chardev only the time can tell. */
+static gboolean
+may_be_a_verdict(const Compute *self)
+{
+    return self->state == OPEN && !self->heard_tls &&
+           (!self->setup.is_chardev || now_ms(self) < self->open_ms + VERDICT_MS);
+}
+
 static void
 on_end_of_stream(Compute *self, GError *error /* full, nullable */)
 {
     /* A TLS 1.3 server looks at the client's certificate after the client has finished: a
      * refusal shows only here. */
-    if (self->state == OPEN && !self->heard_tls && error == NULL) {
+    if (error == NULL && may_be_a_verdict(self)) {
         error = g_error_new_literal(
             VC_ERROR, VC_ERROR_CERTIFICATE,
             "closed right after the TLS handshake: our certificate was probably not accepted");
@@ -104,11 +128,47 @@ receive_some(Compute *self, GError **error)
     return n;
 }
 
+/* QEMU 7.2 sends the greeting of a telnet chardev in clear text, between the TLS handshake and
+ * the first record; others send it inside TLS. Whoever reads it takes these bytes and no other,
+ * so nobody on the way can do anything with it. FALSE: the rest is still to come. */
+static gboolean
+take_clear_greeting(Compute *self)
+{
+    guint8 bytes[VCP_TELNET_GREETING_SIZE];
+    gssize n = recv(self->fd, bytes, self->to_greet, MSG_PEEK);
+
+    if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
+        self->readable = FALSE;
+        return FALSE;
+    }
+    if (n <= 0 || (self->to_greet == sizeof bytes && bytes[0] != VCP_TELNET_IAC)) {
+        self->to_greet = 0;
+        return TRUE;
+    }
+    n = recv(self->fd, bytes, (gsize)n, 0);
+    vc_buffer_append(&self->end.in, bytes, (gsize)n);
+    self->end.bytes_in += (guint64)n;
+    self->heard_tls = TRUE;
+    self->to_greet -= (gsize)n;
+    return self->to_greet == 0;
+}
+
+static gboolean
+is_gathering(const Compute *self)
+{
+    return self->gathering != NULL &&
+           vcp_gather_due(&self->gather, now_ms(self)) > now_ms(self);
+}
+
 static void
 fill(VcpEndpoint *end)
 {
     Compute *self = (Compute *)end;
+    guint64 before = end->bytes_in;
 
+    if (is_gathering(self) ||
+        (self->state == OPEN && self->to_greet > 0 && !take_clear_greeting(self)))
+        return;
     while ((self->state == PLAIN || self->state == OPEN) && self->readable &&
            vc_buffer_room(&end->in) > 0) {
         GError *error = NULL;
@@ -122,6 +182,8 @@ fill(VcpEndpoint *end)
             self->heard_tls = self->state == OPEN;
         }
     }
+    if (end->bytes_in != before)
+        vcp_gather_took(&self->gather, now_ms(self), end->bytes_in - before);
 }
 
 static gssize
@@ -131,7 +193,9 @@ send_some(Compute *self, GError **error)
     gsize length = vc_buffer_length(&self->end.out);
 
     if (self->state == OPEN)
-        return vcp_tls_client_send(self->tls, data, length, error);
+        return vcp_tls_client_send(
+            self->tls, data, self->setup.is_chardev ? MIN(length, VCP_CHARDEV_RECORD) : length,
+            error);
     return plain_result(send(self->fd, data, length, MSG_NOSIGNAL), error);
 }
 
@@ -147,6 +211,7 @@ static void
 flush(VcpEndpoint *end)
 {
     Compute *self = (Compute *)end;
+    guint sent = 0;
 
     while (can_send(self) && self->writable && vc_buffer_length(&end->out) > 0) {
         GError *error = NULL;
@@ -163,6 +228,10 @@ flush(VcpEndpoint *end)
         } else {
             vc_buffer_consume(&end->out, (gsize)n);
             end->bytes_out += (guint64)n;
+            vcp_gather_asked(&self->gather);
+            /* Until the next turn; the socket will say that it can be written still. */
+            if (self->setup.is_chardev && ++sent == VCP_CHARDEV_RECORDS_A_TURN)
+                self->writable = FALSE;
         }
     }
     if (self->state == TLS_SOON && vc_buffer_length(&end->out) == 0)
@@ -177,6 +246,11 @@ want(VcpEndpoint *end, gboolean read, gboolean write)
     /* During the TLS handshake only TLS knows what it waits for. */
     if (!can_send(self))
         return;
+    if (read && is_gathering(self)) {
+        read = FALSE;
+        vcp_timer_start(self->gathering,
+                        vcp_gather_due(&self->gather, now_ms(self)) - now_ms(self));
+    }
     poll_for(self, (read && !self->readable ? UV_READABLE : 0) |
                        (write && !self->writable ? UV_WRITABLE : 0));
 }
@@ -189,6 +263,9 @@ static void
 on_tls_up(Compute *self)
 {
     self->state = OPEN;
+    self->open_ms = now_ms(self);
+    if (self->service->type == VC_CONSOLE_SERIAL && self->service->telnet)
+        self->to_greet = VCP_TELNET_GREETING_SIZE;
     self->end.ready = self->readable = self->writable = TRUE;
     vcp_timer_stop(self->deadline);
 }
@@ -298,6 +375,25 @@ on_deadline(gpointer data)
     vcp_session_pump(self->end.session);
 }
 
+static void
+on_gathered(gpointer data)
+{
+    Compute *self = data;
+
+    vcp_session_pump(self->end.session);
+}
+
+static VcpDial *
+dial(Compute *self)
+{
+    guint64 timeout_ms = self->setup.connect_timeout_s * G_GUINT64_CONSTANT(1000);
+    const VcService *to = self->service;
+
+    return to->path != NULL
+               ? vcp_dial_unix(self->setup.loop, to->path, timeout_ms, on_dialled, self)
+               : vcp_dial(self->setup.loop, to->host, to->port, timeout_ms, on_dialled, self);
+}
+
 VcpEndpoint *
 vcp_compute_connect(const VcpComputeSetup *setup, VcpSession *session, VcService *service,
                     gboolean tls)
@@ -313,9 +409,9 @@ vcp_compute_connect(const VcpComputeSetup *setup, VcpSession *session, VcService
     self->tls_from_start = tls;
     self->fd = -1;
     self->deadline = vcp_timer_new(setup->loop, on_deadline, self);
-    self->dial =
-        vcp_dial(setup->loop, service->host, service->port,
-                 setup->connect_timeout_s * G_GUINT64_CONSTANT(1000), on_dialled, self);
+    if (setup->is_chardev)
+        self->gathering = vcp_timer_new(setup->loop, on_gathered, self);
+    self->dial = dial(self);
     return &self->end;
 }
 
@@ -323,6 +419,19 @@ static void
 on_poll_closed(uv_handle_t *handle)
 {
     g_free(handle);
+}
+
+static void
+close_socket(Compute *self)
+{
+    vcp_tls_client_free(self->tls);
+    if (self->poll != NULL)
+        uv_close((uv_handle_t *)self->poll, on_poll_closed);
+    if (self->fd < 0)
+        return;
+    if (self->setup.is_chardev)
+        vcp_leave_by_reset(self->fd);
+    close(self->fd);
 }
 
 void
@@ -335,11 +444,13 @@ vcp_compute_close(VcpEndpoint *end)
     if (self->dial != NULL)
         vcp_dial_cancel(self->dial);
     vcp_timer_free(self->deadline);
-    vcp_tls_client_free(self->tls);
-    if (self->poll != NULL)
-        uv_close((uv_handle_t *)self->poll, on_poll_closed);
-    if (self->fd >= 0)
-        close(self->fd);
+    vcp_timer_free(self->gathering);
+    if (self->setup.is_chardev && can_send(self)) {
+        poll_for(self, 0);
+        vcp_leave(self->setup.loop, self->fd, self->poll, self->tls, &end->out);
+    } else {
+        close_socket(self);
+    }
     vc_buffer_clear(&end->in);
     vc_buffer_clear(&end->out);
     g_clear_error(&end->error);

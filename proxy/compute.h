@@ -13,9 +13,10 @@ typedef struct {
     VcPool *pool;                  /* not owned */
     VcTlsCredentials *credentials; /* not owned; NULL: TLS cannot be started */
     guint connect_timeout_s;
+    gboolean is_chardev; /* one byte a TLS record, small pieces gathered, left by vcp_leave() */
 } VcpComputeSetup;
 
-/* Starts a TCP connection to service's address, and TLS on it where tls is set; returns at
+/* Starts a connection to service's address, and TLS on it where tls is set; returns at
  * once. ready is set when all of it stands. What goes wrong stands in error: VC_ERROR_REFUSED,
  * _UNREACHABLE, _CERTIFICATE, _PROTOCOL, _TIMEOUT (after connect_timeout_s for the name and
  * TCP, and again for TLS). The session's pump is called on each change. On the worker's thread,
@@ -28,5 +29,5 @@ VcpEndpoint *vcp_compute_connect(const VcpComputeSetup *setup, VcpSession *sessi
  * inside it. */
 void vcp_compute_start_tls(VcpEndpoint *end);
 
-/* Closes and frees; nullable. */
+/* Frees, and closes at once but for a chardev; nullable. */
 void vcp_compute_close(VcpEndpoint *end);

@@ -50,6 +50,7 @@ static const VcOption options[] = {
     TEXT("listen-min-tls", listen_min_tls, "VersionTLS12", "VERSION", "Oldest TLS for clients: VersionTLS12 or VersionTLS13"),
     TEXT("listen-cipher-suites", listen_cipher_suites, NULL, "NAMES", "Ciphers for clients, IANA names separated by commas"),
     FLAG("connect-insecure", connect_insecure, "Allow services that are marked insecure"),
+    LIST("allowed-target", allowed_target, NULL, "TARGET", "unix:PATH, a socket that a serial console may be at; repeatable"),
     TEXT("connect-tls-cert", connect_tls_cert, PKI "client-cert.pem", "FILE", "Certificate shown to hypervisors"),
     TEXT("connect-tls-key", connect_tls_key, PKI "client-key.pem", "FILE", "Its private key"),
     TEXT("connect-tls-ca", connect_tls_ca, PKI "client-ca.pem", "FILE", "CA of the hypervisors' certificates"),
@@ -60,11 +61,18 @@ static const VcOption options[] = {
     TEXT("resolver-tls-cert", resolver_tls_cert, NULL, "FILE", "Certificate shown to the resolver (as --connect-tls-cert)"),
     TEXT("resolver-tls-key", resolver_tls_key, NULL, "FILE", "Its private key (as --connect-tls-key)"),
     TEXT("resolver-tls-ca", resolver_tls_ca, NULL, "FILE", "CA of the resolver's certificate (as --connect-tls-ca)"),
+    TEXT("store", store, "memory", "URI", "What several proxies share: rediss://[USER:PASSWORD@]HOST[:PORT][/DATABASE], redis+unix://PATH or redis:// on this machine; memory: nothing"),
+    TEXT("store-password-file", store_password_file, NULL, "FILE", "Password of the store, where it is not in --store"),
+    FLAG("store-insecure", store_insecure, "Allow redis:// to other machines"),
+    TEXT("store-tls-cert", store_tls_cert, NULL, "FILE", "Certificate shown to the store (as --connect-tls-cert)"),
+    TEXT("store-tls-key", store_tls_key, NULL, "FILE", "Its private key (as --connect-tls-key)"),
+    TEXT("store-tls-ca", store_tls_ca, NULL, "FILE", "CA of the store's certificate (as --connect-tls-ca)"),
     LIST("allowed-origin", allowed_origin, NULL, "ORIGIN", "Page origin that may open consoles, such as https://cloud.example, or '*'; repeatable (the request's own)"),
     FLAG("require-origin", require_origin, "Refuse clients that send no Origin, as browsers always do"),
     TEXT("web-dir", web_dir, NULL, "DIR", "Serve the files below DIR on the same port"),
     {"workers", 0, VC_OPTION_INTEGER, AT(workers), "0", 0, 256, "N", "Worker threads; 0: one for each CPU"},
     TIME("connect-timeout", connect_timeout_s, "10", "Limit for TCP and TLS towards a hypervisor"),
+    {"serial-grace", 0, VC_OPTION_INTEGER, AT(serial_grace_ms), "200", 0, 60000, "MS", "Wait for an end of a clear serial console before bytes go there; 0: do not"},
     TIME("handshake-timeout", handshake_timeout_s, "30", "Limit from accept until the console's bytes flow"),
     TIME("resolver-timeout", resolver_timeout_s, "5", "Limit for an answer of the resolver"),
     TIME("keepalive", keepalive_s, "25", "Ping a client that is silent for so long; two unanswered end the session"),
@@ -168,6 +176,17 @@ check_origins(VcpConfig *self, GError **error)
     return TRUE;
 }
 
+static gboolean
+check_targets(const VcpConfig *self, GError **error)
+{
+    for (char **target = self->allowed_target; *target != NULL; target++) {
+        if (!g_str_has_prefix(*target, "unix:/"))
+            return wrong(error, "allowed-target", *target,
+                         "must be unix: and an absolute path");
+    }
+    return TRUE;
+}
+
 static void
 default_to(char **field, const char *value)
 {
@@ -197,6 +216,26 @@ check_resolver(VcpConfig *self, GError **error)
     return self->resolver_insecure ||
            wrong(error, "resolver-uri", uri,
                  "clear text towards the resolver needs --resolver-insecure");
+}
+
+/* The URI may hold a password, so it is not shown. */
+static gboolean
+check_store(VcpConfig *self, GError **error)
+{
+    g_autoptr(GError) why = NULL;
+
+    default_to(&self->store_tls_cert, self->connect_tls_cert);
+    default_to(&self->store_tls_key, self->connect_tls_key);
+    default_to(&self->store_tls_ca, self->connect_tls_ca);
+    if (strcmp(self->store, "memory") == 0)
+        return TRUE;
+    self->store_address = vcp_store_address_parse(self->store, &why);
+    if (self->store_address == NULL)
+        return wrong(error, "store", "(not shown)", why->message);
+    return self->store_address->tls || self->store_insecure ||
+           vcp_store_address_is_local(self->store_address) ||
+           wrong(error, "store", "(not shown)",
+                 "clear text to another machine needs --store-insecure");
 }
 
 static gboolean
@@ -238,7 +277,8 @@ vcp_config_parse(int argc, char **argv, GError **error)
 
     if (!vc_options_parse(options, self, argc, argv, summary, error) ||
         !check_min_tls(self, error) || !check_cipher_suites(self, error) ||
-        !check_origins(self, error) || !check_resolver(self, error) ||
+        !check_origins(self, error) || !check_targets(self, error) ||
+        !check_resolver(self, error) || !check_store(self, error) ||
         !check_web_dir(self, error) || !check_log_level(self, error))
         return NULL;
     if (self->workers == 0)
@@ -251,6 +291,7 @@ vcp_config_free(VcpConfig *self)
 {
     if (self == NULL)
         return;
+    vcp_store_address_free(self->store_address);
     vc_options_clear(options, self);
     g_free(self->ciphers_tls12);
     g_free(self->ciphers_tls13);

@@ -4,6 +4,8 @@
 
 #include <glib.h>
 
+#include "proxy/store-address.h"
+
 typedef struct {
     char **listen_addr;
     gboolean listen_insecure;
@@ -13,6 +15,7 @@ typedef struct {
     char *listen_cipher_suites; /* nullable; as given, see ciphers_* */
 
     gboolean connect_insecure;
+    char **allowed_target; /* "unix:PATH" */
     char *connect_tls_cert, *connect_tls_key, *connect_tls_ca;
 
     char *resolver_mode; /* "builtin" or "external" */
@@ -21,11 +24,17 @@ typedef struct {
     gboolean resolver_insecure;
     char *resolver_tls_cert, *resolver_tls_key, *resolver_tls_ca;
 
+    char *store;               /* as given; see store_address */
+    char *store_password_file; /* nullable */
+    gboolean store_insecure;
+    char *store_tls_cert, *store_tls_key, *store_tls_ca;
+
     char **allowed_origin; /* normalised; empty: the request's own origin */
     gboolean require_origin;
     char *web_dir; /* nullable; resolved to an absolute path without links */
 
     guint workers;
+    guint serial_grace_ms;
     guint connect_timeout_s, handshake_timeout_s, resolver_timeout_s, keepalive_s,
         write_timeout_s;
     guint max_sessions, max_sessions_per_token, max_sessions_per_console,
@@ -36,11 +45,12 @@ typedef struct {
     gboolean version;
 
     /* Derived */
-    gboolean any_origin;  /* --allowed-origin '*' */
-    int min_tls, max_tls; /* OpenSSL version numbers */
-    char *ciphers_tls12;  /* nullable; OpenSSL's names, for TLS 1.2 */
-    char *ciphers_tls13;  /* nullable */
-    GLogLevelFlags shown; /* level of the log */
+    VcpStoreAddress *store_address; /* NULL: in memory; without what is in the password file */
+    gboolean any_origin;            /* --allowed-origin '*' */
+    int min_tls, max_tls;           /* OpenSSL version numbers */
+    char *ciphers_tls12;            /* nullable; OpenSSL's names, for TLS 1.2 */
+    char *ciphers_tls13;            /* nullable */
+    GLogLevelFlags shown;           /* level of the log */
 } VcpConfig;
 
 /* Parses the command line and checks whatever needs no file. Errors: VC_ERROR_CONFIG, one line

@@ -12,6 +12,7 @@
 #include "common/error.h"
 #include "common/listen.h"
 #include "common/tls.h"
+#include "common/token.h"
 #include "proxy/front.h"
 #include "proxy/listener.h"
 #include "proxy/worker.h"
@@ -83,6 +84,44 @@ load_resolver(VcpDaemon *self, GError **error)
         vc_tls_credentials_load(config->resolver_tls_cert, config->resolver_tls_key,
                                 config->resolver_tls_ca, "--resolver-tls", error);
     return probe != NULL;
+}
+
+static gboolean
+read_store_password(VcpStoreAddress *store, const char *path, GError **error)
+{
+    g_autofree char *text = NULL;
+
+    if (!vc_tls_check_file(path, "--store-password-file", error) ||
+        !g_file_get_contents(path, &text, NULL, error))
+        return FALSE;
+    vc_secret_free(store->password);
+    store->password = g_strchomp(g_steal_pointer(&text));
+    return TRUE;
+}
+
+static gboolean
+load_store(VcpDaemon *self, GError **error)
+{
+    const VcpConfig *config = self->config;
+    VcpStoreAddress *store = config->store_address;
+
+    if (store == NULL)
+        return TRUE;
+    if (config->store_password_file != NULL &&
+        !read_store_password(store, config->store_password_file, error))
+        return FALSE;
+    if (store->tls) {
+        self->shared.store_credentials =
+            vc_tls_credentials_load(config->store_tls_cert, config->store_tls_key,
+                                    config->store_tls_ca, "--store-tls", error);
+        if (self->shared.store_credentials == NULL)
+            return FALSE;
+    } else if (!vcp_store_address_is_local(store)) {
+        g_warning("what the store is told can be read and changed on the way "
+                  "(--store-insecure)");
+    }
+    self->shared.store = store;
+    return TRUE;
 }
 
 static void
@@ -173,7 +212,7 @@ start(VcpDaemon *self, GError **error)
     const VcpConfig *config = self->config;
 
     if (!vcp_front_check(config, error) || !load_credentials(self, error) ||
-        !load_resolver(self, error))
+        !load_resolver(self, error) || !load_store(self, error))
         return FALSE;
     raise_descriptor_limit(config);
     watch_signals(self);
@@ -194,6 +233,12 @@ start(VcpDaemon *self, GError **error)
     return TRUE;
 }
 
+static guint64
+monotonic_ms(void)
+{
+    return (guint64)g_get_monotonic_time() / 1000;
+}
+
 VcpDaemon *
 vcp_daemon_new(const VcpConfig *config, GError **error)
 {
@@ -211,6 +256,8 @@ vcp_daemon_new(const VcpConfig *config, GError **error)
     self->config = config;
     self->shared.config = config;
     self->shared.limits = vcp_limits_new(limits);
+    self->shared.memory = vcp_memory_new(monotonic_ms);
+    self->shared.hub = vcp_lease_hub_new();
     self->listeners = g_ptr_array_new_with_free_func((GDestroyNotify)vcp_listener_free);
     uv_loop_init(&self->loop);
     return start(self, error) ? g_steal_pointer(&self) : NULL;
@@ -287,6 +334,9 @@ vcp_daemon_free(VcpDaemon *self)
     vcp_token_file_free(self->shared.tokens);
     vc_tls_credentials_unref(self->shared.credentials);
     vcp_limits_free(self->shared.limits);
+    vcp_memory_free(self->shared.memory);
+    vcp_lease_hub_free(self->shared.hub);
+    vc_tls_credentials_unref(self->shared.store_credentials);
     curl_global_cleanup();
     g_free(self);
 }

@@ -4,8 +4,8 @@
 
 #include <errno.h>
 #include <netdb.h>
-#include <netdb.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "common/address.h"
@@ -20,10 +20,12 @@ struct VcpDial {
     VcpDialed dialed;
     gpointer data;
     VcpTimer *deadline;
-    VcpLookup *lookup; /* nullable */
-    VcpTimer *start;   /* nullable; for an address that needs no look-up */
-    struct addrinfo *addresses;
+    VcpLookup *lookup;          /* nullable */
+    VcpTimer *start;            /* nullable; for an address that needs no look-up */
+    struct addrinfo *addresses; /* nullable; those of next */
     struct addrinfo *next;
+    struct addrinfo unix_address; /* the one of a unix socket */
+    struct sockaddr_un unix_name;
     int fd;
     uv_poll_t *poll; /* nullable */
 };
@@ -83,9 +85,12 @@ on_deadline(gpointer data)
 static GError *
 connect_error(const VcpDial *self, int number)
 {
-    VcError code = number == ECONNREFUSED ? VC_ERROR_REFUSED
-                   : number == ETIMEDOUT  ? VC_ERROR_TIMEOUT
-                                          : VC_ERROR_UNREACHABLE;
+    gboolean is_unix = self->unix_address.ai_family == AF_UNIX;
+    VcError code = number == ECONNREFUSED        ? VC_ERROR_REFUSED
+                   : number == ETIMEDOUT         ? VC_ERROR_TIMEOUT
+                   : is_unix && number == ENOENT ? VC_ERROR_REFUSED
+                   : is_unix && number == EAGAIN ? VC_ERROR_IN_USE /* the queue is full */
+                                                 : VC_ERROR_UNREACHABLE;
 
     return g_error_new(VC_ERROR, (int)code, "%s: %s", self->name, g_strerror(number));
 }
@@ -165,7 +170,7 @@ on_start(gpointer data)
 {
     VcpDial *self = data;
 
-    if (self->addresses != NULL)
+    if (self->next != NULL)
         connect_next(self, EADDRNOTAVAIL);
     else
         finish(self, g_error_new(VC_ERROR, VC_ERROR_UNREACHABLE,
@@ -186,27 +191,59 @@ parse_literal(const char *host, guint16 port)
     return getaddrinfo(host, service, &hints, &found) == 0 ? found : NULL;
 }
 
-VcpDial *
-vcp_dial(uv_loop_t *loop, const char *host, guint16 port, guint64 timeout_ms, VcpDialed dialed,
+static VcpDial *
+new_dial(uv_loop_t *loop, char *name /* full */, guint64 timeout_ms, VcpDialed dialed,
          gpointer data)
 {
     VcpDial *self = g_new0(VcpDial, 1);
 
     self->loop = loop;
-    self->name = g_strdup_printf("%s port %u", host, port);
+    self->name = name;
     self->dialed = dialed;
     self->data = data;
     self->fd = -1;
     self->deadline = vcp_timer_new(loop, on_deadline, self);
     vcp_timer_start(self->deadline, timeout_ms);
+    return self;
+}
+
+static void
+start_soon(VcpDial *self)
+{
+    self->start = vcp_timer_new(self->loop, on_start, self);
+    vcp_timer_start(self->start, 0);
+}
+
+VcpDial *
+vcp_dial(uv_loop_t *loop, const char *host, guint16 port, guint64 timeout_ms, VcpDialed dialed,
+         gpointer data)
+{
+    VcpDial *self =
+        new_dial(loop, g_strdup_printf("%s port %u", host, port), timeout_ms, dialed, data);
 
     if (vc_address_is_literal(host))
         self->addresses = self->next = parse_literal(host, port);
     else
         self->lookup = vcp_lookup(loop, host, port, on_looked_up, self);
-    if (self->lookup == NULL) {
-        self->start = vcp_timer_new(loop, on_start, self);
-        vcp_timer_start(self->start, 0);
-    }
+    if (self->lookup == NULL)
+        start_soon(self);
+    return self;
+}
+
+VcpDial *
+vcp_dial_unix(uv_loop_t *loop, const char *path, guint64 timeout_ms, VcpDialed dialed,
+              gpointer data)
+{
+    VcpDial *self = new_dial(loop, g_strdup(path), timeout_ms, dialed, data);
+
+    self->unix_name.sun_family = AF_UNIX;
+    g_strlcpy(self->unix_name.sun_path, path, sizeof self->unix_name.sun_path);
+    self->unix_address = (struct addrinfo){
+        .ai_family = AF_UNIX,
+        .ai_addr = (struct sockaddr *)&self->unix_name,
+        .ai_addrlen = sizeof self->unix_name,
+    };
+    self->next = &self->unix_address;
+    start_soon(self);
     return self;
 }

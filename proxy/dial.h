@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
- * From a host name and a port to a connected TCP socket, without blocking. On the worker's
- * thread. */
+ * From a host name and a port, or a path, to a connected socket, without blocking. On the
+ * worker's thread. */
 #pragma once
 
 #include <glib.h>
@@ -16,6 +16,11 @@ typedef void (*VcpDialed)(int fd, GError *error, gpointer data);
  * Errors: VC_ERROR_REFUSED, _UNREACHABLE, _TIMEOUT (after timeout_ms for everything). */
 VcpDial *vcp_dial(uv_loop_t *loop, const char *host, guint16 port, guint64 timeout_ms,
                   VcpDialed dialed, gpointer data);
+
+/* The same for a unix socket. Errors: VC_ERROR_REFUSED, _IN_USE where its queue is full,
+ * _UNREACHABLE. */
+VcpDial *vcp_dial_unix(uv_loop_t *loop, const char *path, guint64 timeout_ms, VcpDialed dialed,
+                       gpointer data);
 
 /* Forgets it: no call back any more. Not after the call back. */
 void vcp_dial_cancel(VcpDial *self);

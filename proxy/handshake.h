@@ -5,6 +5,7 @@
 
 #include "common/buffer.h"
 #include "common/service.h"
+#include "proxy/note.h"
 
 typedef enum {
     VCP_TENANT,  /* the browser */
@@ -22,6 +23,16 @@ typedef enum {
 typedef struct VcpHandshake VcpHandshake;
 
 typedef struct {
+    /* The client may send text frames too, where a text is bytes like others. */
+    gboolean takes_text;
+
+    /* The connection to the hypervisor stands, with TLS where it begins with it; comes once and
+     * before bytes do. grace_ms: how long a hypervisor that cannot show that it is there is
+     * given to show that it is not. Returns after how many ms time_is_up comes, if the
+     * handshake is not over by then; 0: never. NULL: the bytes tell. */
+    guint (*connected)(VcpHandshake *self, guint grace_ms);
+    void (*time_is_up)(VcpHandshake *self);
+
     /* Reads from[side], writes to[side] and says what is next. The same bytes give the same
      * output however they are cut. Failures: VC_ERROR_CLIENT, _POLICY, _PROTOCOL,
      * _AUTHENTICATION, _CERTIFICATE. */
@@ -36,6 +47,19 @@ typedef struct {
      * with VC_ERROR_CLIENT where the peer's bytes make no sense. NULL: everything passes. */
     gboolean (*relay)(VcpHandshake *self, VcpSide side, VcBuffer *from, VcBuffer *to,
                       GError **error);
+
+    /* What the store must know and agree to before anything goes on behind it: bytes wait,
+     * whichever of advance and relay holds them. Before VCP_NOTE_MAIN or _CHANNEL was agreed to
+     * the hypervisor is not connected to. NULL: nothing now. NULL itself: nothing ever. */
+    const VcpNote *(*note)(VcpHandshake *self);
+
+    /* The store's answer to it. Where that is not VCP_STORE_OK the session fails; refuse then
+     * has the protocol's own word for it. */
+    void (*noted)(VcpHandshake *self, VcpStoreAnswer answer);
+
+    /* Why the hypervisor has ended a session that was spliced, where that is more than an end;
+     * nullable. NULL itself: never. */
+    GError *(*ended)(VcpHandshake *self);
 
     void (*free)(VcpHandshake *self);
 } VcpHandshakeOps;

@@ -12,7 +12,7 @@
  * token. */
 #define PAGE_HEADERS                                                                           \
     "content-security-policy: default-src 'none'; script-src 'self'; style-src 'self'; "       \
-    "img-src 'self' data: blob:; font-src 'self'; media-src 'self'; "                          \
+    "img-src 'self' data: blob:; font-src 'self'; media-src 'self' blob:; "                    \
     "connect-src 'self' ws: wss:; "                                                            \
     "base-uri 'none'; form-action 'none'; frame-ancestors 'self'\r\n"                          \
     "x-content-type-options: nosniff\r\n"                                                      \

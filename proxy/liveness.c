@@ -5,6 +5,9 @@
 /* Looks at a client that bytes wait for, in one write time-out. */
 #define LOOKS 4
 
+/* Between two peeks at a client that is paused. */
+#define PEEK_MS 2000
+
 /* Pings that may stay unanswered. */
 #define MAX_UNANSWERED 2
 
@@ -29,6 +32,8 @@ void
 vcp_liveness_set(VcpLiveness *self, guint64 now_ms, gboolean paused, gboolean waiting,
                  guint64 taken)
 {
+    if (paused && !self->is_paused)
+        self->peeked_ms = now_ms;
     self->is_paused = paused;
     if (!waiting)
         self->stalled_ms = 0;
@@ -61,17 +66,29 @@ ping_due(const VcpLiveness *self)
     return self->heard_ms + self->keepalive_ms * (self->unanswered + 1);
 }
 
+static guint64
+peek_due(const VcpLiveness *self)
+{
+    return self->peeked_ms + PEEK_MS;
+}
+
 guint64
 vcp_liveness_due(const VcpLiveness *self)
 {
-    if (self->stalled_ms == 0)
-        return ping_due(self);
-    return MIN(ping_due(self), look_due(self));
+    guint64 due = ping_due(self);
+
+    if (self->stalled_ms != 0)
+        due = MIN(due, look_due(self));
+    return self->is_paused ? MIN(due, peek_due(self)) : due;
 }
 
 VcpLife
 vcp_liveness_check(VcpLiveness *self, guint64 now_ms)
 {
+    if (self->is_paused && now_ms >= peek_due(self)) {
+        self->peeked_ms = now_ms;
+        return VCP_LIFE_PEEK;
+    }
     if (self->stalled_ms != 0 && now_ms >= look_due(self)) {
         self->looked_ms = now_ms;
         return VCP_LIFE_LOOK;

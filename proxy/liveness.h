@@ -9,6 +9,7 @@ typedef enum {
     VCP_LIFE_FINE,
     VCP_LIFE_PING, /* send one */
     VCP_LIFE_MUTE, /* two pings went unanswered */
+    VCP_LIFE_PEEK, /* it is not read, so its end goes unnoticed: find out whether it has left */
     VCP_LIFE_LOOK, /* bytes wait for it: find out whether it takes any, then ask is_stuck */
 } VcpLife;
 
@@ -18,6 +19,7 @@ typedef struct {
     guint64 stalled_ms; /* since when it takes nothing; 0: nothing waits for it */
     guint64 taken;      /* bytes it had taken when last looked at */
     guint64 looked_ms;  /* when the caller was last asked to look */
+    guint64 peeked_ms;  /* when the caller was last asked to peek, or it was paused */
     guint unanswered;   /* pings */
     gboolean is_paused; /* we do not read it */
 } VcpLiveness;

@@ -33,6 +33,8 @@ struct VcpSession {
     VcpEndpoint *ends[2];
     VcpHandshake *handshake; /* nullable */
     gboolean tls_started;
+    gboolean was_connected; /* the handshake knows that the connection stands */
+    gboolean heard_text;
     gboolean is_pumping, pump_again, is_gone;
 
     char *token; /* wiped with the session */
@@ -47,7 +49,9 @@ struct VcpSession {
     guint64 clock_due_ms; /* 0: stopped */
     guint64 started_ms;
     guint64 deadline_ms; /* of the handshake, the refusal or the close */
+    guint64 patience_ms; /* until the handshake's time is up; 0: it has no time of its own */
     VcpLiveness life;
+    guint64 peeked_traffic;
 };
 
 static guint64
@@ -178,6 +182,14 @@ vcp_session_tenant_gone(VcpSession *self)
 
 /* --- resolver --- */
 
+/* QEMU lets a second client of a serial port wait, and the guest gets what that one has sent
+ * when the first is gone. */
+static gboolean
+is_exclusive(const VcService *service)
+{
+    return service->type == VC_CONSOLE_SERIAL && !service->shared;
+}
+
 static gboolean
 check_service(VcpSession *self, const VcService *service, GError **error)
 {
@@ -192,9 +204,42 @@ check_service(VcpSession *self, const VcService *service, GError **error)
                             "the service is insecure, which needs --connect-insecure");
         return FALSE;
     }
+    if (service->type == VC_CONSOLE_SPICE) {
+        g_set_error_literal(error, VC_ERROR, VC_ERROR_POLICY,
+                            "consoles of type spice are not supported");
+        return FALSE;
+    }
+    if (service->path != NULL &&
+        !g_strv_contains((const char *const *)config_of(self)->allowed_target,
+                         service->address)) {
+        g_set_error_literal(error, VC_ERROR, VC_ERROR_POLICY,
+                            "a unix socket that no --allowed-target names");
+        return FALSE;
+    }
 
     g_autofree char *console = vc_service_console_key(service);
-    return vcp_slot_enter_console(self->slot, console, error);
+    return vcp_slot_enter_console(self->slot, console, error) &&
+           (!is_exclusive(service) || vcp_slot_lock_console(self->slot, console, error));
+}
+
+/* What a console takes is known once it is. */
+static gboolean
+check_text(VcpSession *self)
+{
+    if (!self->heard_text || self->handshake == NULL || self->handshake->ops->takes_text)
+        return TRUE;
+    fail_with(self, VC_ERROR_CLIENT, "a text frame, where all are binary");
+    return FALSE;
+}
+
+gboolean
+vcp_session_heard_text(VcpSession *self)
+{
+    self->heard_text = TRUE;
+    gboolean is_fine = check_text(self);
+    if (!is_fine)
+        vcp_session_pump(self);
+    return is_fine;
 }
 
 static void
@@ -206,6 +251,7 @@ start_handshake(VcpSession *self)
         .pool = vcp_worker_pool(self->worker),
         .credentials = shared->credentials,
         .connect_timeout_s = shared->config->connect_timeout_s,
+        .is_chardev = self->service->type == VC_CONSOLE_SERIAL,
     };
     GError *error = NULL;
 
@@ -214,9 +260,11 @@ start_handshake(VcpSession *self)
         fail(self, error);
         return;
     }
+    if (!check_text(self))
+        return;
     self->state = HANDSHAKE;
-    self->ends[VCP_COMPUTE] =
-        vcp_compute_connect(&setup, self, self->service, self->service->tls_tunnel);
+    self->ends[VCP_COMPUTE] = vcp_compute_connect(&setup, self, self->service,
+                                                  vc_service_begins_with_tls(self->service));
 }
 
 static void
@@ -279,6 +327,25 @@ on_deadline(VcpSession *self)
     }
 }
 
+static guint64
+compute_traffic(const VcpSession *self)
+{
+    const VcpEndpoint *compute = self->ends[VCP_COMPUTE];
+
+    return compute != NULL ? compute->bytes_in + compute->bytes_out : 0;
+}
+
+/* Before it went it may have said more, which the console takes as fast as it can. */
+static void
+peek(VcpSession *self)
+{
+    guint64 before = self->peeked_traffic;
+
+    self->peeked_traffic = compute_traffic(self);
+    if (self->peeked_traffic == before && vcp_tenant_has_left(self->ends[VCP_TENANT]))
+        fail_with(self, VC_ERROR_ENDED, "the client has gone, and the console takes nothing");
+}
+
 static void
 check_life(VcpSession *self)
 {
@@ -291,6 +358,9 @@ check_life(VcpSession *self)
     case VCP_LIFE_MUTE:
         fail_with(self, VC_ERROR_IDLE, "the client answered neither of two pings");
         break;
+    case VCP_LIFE_PEEK:
+        peek(self);
+        break;
     case VCP_LIFE_LOOK:
         if (is_stuck(self))
             fail_with(self, VC_ERROR_IDLE,
@@ -299,10 +369,27 @@ check_life(VcpSession *self)
     }
 }
 
+static gboolean
+is_patient(const VcpSession *self)
+{
+    return self->state == HANDSHAKE && self->patience_ms != 0;
+}
+
+static void
+check_patience(VcpSession *self)
+{
+    if (!is_patient(self) || now_ms(self) < self->patience_ms)
+        return;
+    self->patience_ms = 0;
+    self->handshake->ops->time_is_up(self->handshake);
+}
+
 static guint64
 next_due_ms(const VcpSession *self)
 {
-    return self->state == SPLICED ? vcp_liveness_due(&self->life) : self->deadline_ms;
+    if (self->state == SPLICED)
+        return vcp_liveness_due(&self->life);
+    return is_patient(self) ? MIN(self->deadline_ms, self->patience_ms) : self->deadline_ms;
 }
 
 /* Bytes move the deadlines on, but not the timer: it looks anew when it fires. */
@@ -323,6 +410,7 @@ on_clock(gpointer data)
     VcpSession *self = data;
 
     self->clock_due_ms = 0;
+    check_patience(self);
     if (self->state == SPLICED) {
         check_life(self);
     } else if (now_ms(self) >= self->deadline_ms) {
@@ -340,6 +428,19 @@ vcp_session_heard(VcpSession *self)
 /* --- the pump --- */
 
 static void
+tell_connected(VcpSession *self)
+{
+    const VcpHandshakeOps *ops = self->handshake->ops;
+
+    if (self->was_connected || !self->ends[VCP_COMPUTE]->ready || ops->connected == NULL)
+        return;
+    self->was_connected = TRUE;
+    guint wait_ms = ops->connected(self->handshake, config_of(self)->serial_grace_ms);
+    if (wait_ms > 0)
+        self->patience_ms = now_ms(self) + wait_ms;
+}
+
+static void
 advance(VcpSession *self)
 {
     VcpEndpoint *tenant = self->ends[VCP_TENANT], *compute = self->ends[VCP_COMPUTE];
@@ -351,6 +452,7 @@ advance(VcpSession *self)
      * come after. */
     if (self->tls_started && !compute->ready)
         return;
+    tell_connected(self);
     switch (self->handshake->ops->advance(self->handshake, from, to, &error)) {
     case VCP_STEP_WAIT:
         break;
@@ -447,14 +549,6 @@ arm(VcpSession *self)
     if (self->state == CLOSING && !waiting && self->life.stalled_ms != 0)
         self->deadline_ms = now_ms(self) + CLOSE_TIMEOUT_MS;
     vcp_liveness_set(&self->life, now_ms(self), paused, waiting, tenant->bytes_out);
-}
-
-static guint64
-compute_traffic(const VcpSession *self)
-{
-    const VcpEndpoint *compute = self->ends[VCP_COMPUTE];
-
-    return compute != NULL ? compute->bytes_in + compute->bytes_out : 0;
 }
 
 static void

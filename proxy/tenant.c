@@ -4,6 +4,7 @@
  * CLOSED. */
 #include "proxy/tenant.h"
 
+#include <poll.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -119,6 +120,15 @@ vcp_tenant_made_progress(VcpEndpoint *end)
 
     self->acknowledged = vcp_tcp_acknowledged(lws_get_socket_fd(self->wsi));
     return self->acknowledged != before;
+}
+
+gboolean
+vcp_tenant_has_left(VcpEndpoint *end)
+{
+    Tenant *self = (Tenant *)end;
+    struct pollfd look = {.fd = lws_get_socket_fd(self->wsi), .events = POLLRDHUP};
+
+    return poll(&look, 1, 0) > 0;
 }
 
 void
@@ -267,11 +277,8 @@ on_receive(Tenant *self, struct lws *wsi, const void *data, size_t length)
     if (session == NULL || self->close_code != 0)
         return 0;
     vcp_session_heard(session);
-    if (!lws_frame_is_binary(wsi)) {
-        vcp_session_end(session, g_error_new_literal(VC_ERROR, VC_ERROR_CLIENT,
-                                                     "a text frame, where all are binary"));
+    if (!lws_frame_is_binary(wsi) && !vcp_session_heard_text(session))
         return 0;
-    }
     self->end.bytes_in += length;
     if (!vc_buffer_append(&self->end.in, data, length)) {
         vcp_session_end(session, g_error_new_literal(VC_ERROR, VC_ERROR_INTERNAL,

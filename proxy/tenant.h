@@ -24,6 +24,9 @@ void vcp_tenant_ping(VcpEndpoint *end);
  * as stuck. */
 gboolean vcp_tenant_made_progress(VcpEndpoint *end);
 
+/* Whether its connection has ended, where nothing is read from it. */
+gboolean vcp_tenant_has_left(VcpEndpoint *end);
+
 /* After what is in out: a close frame with code and reason (at most 123 bytes). */
 void vcp_tenant_close(VcpEndpoint *end, guint16 code, const char *reason);
 

@@ -388,7 +388,8 @@ what_it_has(const VcService *service, gboolean has_credentials)
 VcpHandshake *
 vcp_vnc_new(VcService *service, gboolean has_credentials)
 {
-    static const VcpHandshakeOps ops = {vnc_advance, vnc_refuse, vnc_relay, vnc_free};
+    static const VcpHandshakeOps ops = {
+        .advance = vnc_advance, .refuse = vnc_refuse, .relay = vnc_relay, .free = vnc_free};
     VcpVnc *self = g_new0(VcpVnc, 1);
 
     self->base.ops = &ops;

@@ -8,6 +8,7 @@
 #include "common/error.h"
 #include "proxy/front.h"
 #include "proxy/session.h"
+#include "proxy/store-redis.h"
 #include "proxy/tenant.h"
 #include "proxy/timer.h"
 
@@ -16,6 +17,9 @@
 
 /* Until when sessions may say good-bye at the end of the daemon. */
 #define STOP_TIMEOUT_MS 3500
+
+/* For an answer of the store. */
+#define STORE_TIMEOUT_MS 2000
 
 /* Below so many connections there is no memory worth asking back. */
 #define TRIM_FLOOR 64
@@ -32,6 +36,7 @@ struct VcpWorker {
     VcpFront front;
     VcPool *pool;
     VcpResolver *resolver;
+    VcpLeases *leases;
     GQueue half_open; /* of the links of tenants, oldest first */
     GQueue sessions;
     gboolean is_stopping, is_closed;
@@ -70,6 +75,12 @@ vcp_worker_resolver(VcpWorker *self)
     return self->resolver;
 }
 
+VcpLeases *
+vcp_worker_leases(VcpWorker *self)
+{
+    return self->leases;
+}
+
 struct lws_vhost *
 vcp_worker_vhost(VcpWorker *self)
 {
@@ -96,6 +107,7 @@ close_everything(VcpWorker *self)
     self->is_closed = TRUE;
     vcp_front_close(&self->front);
     self->resolver->ops->free(self->resolver);
+    vcp_leases_free(self->leases);
     uv_close((uv_handle_t *)&self->wake, NULL);
     g_clear_pointer(&self->stop_timer, vcp_timer_free);
 }
@@ -256,6 +268,17 @@ run(gpointer data)
     return NULL;
 }
 
+static VcpStore *
+make_store(VcpWorker *self)
+{
+    const VcpShared *shared = self->shared;
+
+    return shared->store != NULL
+               ? vcp_store_redis_new(&self->loop, shared->store, shared->store_credentials,
+                                     STORE_TIMEOUT_MS)
+               : vcp_store_memory_new(shared->memory, &self->loop);
+}
+
 VcpWorker *
 vcp_worker_new(const VcpShared *shared, GError **error)
 {
@@ -271,6 +294,7 @@ vcp_worker_new(const VcpShared *shared, GError **error)
     self->resolver = shared->tokens != NULL
                          ? vcp_resolver_file_new(shared->tokens)
                          : vcp_resolver_https_new(&self->loop, shared->config);
+    self->leases = vcp_leases_new(&self->loop, shared->hub, make_store(self));
     return vcp_front_init(&self->front, shared->config, &self->loop, self, error)
                ? g_steal_pointer(&self)
                : NULL;

@@ -9,6 +9,7 @@
 #include "common/buffer.h"
 #include "common/tls.h"
 #include "proxy/config.h"
+#include "proxy/lease.h"
 #include "proxy/session-limits.h"
 #include "proxy/resolver.h"
 
@@ -16,8 +17,12 @@
 typedef struct {
     const VcpConfig *config;
     VcpLimits *limits;
-    VcTlsCredentials *credentials; /* nullable */
-    VcpTokenFile *tokens;          /* nullable: the resolver is external */
+    VcTlsCredentials *credentials;       /* nullable */
+    VcpTokenFile *tokens;                /* nullable: the resolver is external */
+    VcpMemory *memory;                   /* the store, where it is not the next one */
+    const VcpStoreAddress *store;        /* nullable */
+    VcTlsCredentials *store_credentials; /* nullable: the store needs none */
+    VcpLeaseHub *hub;
 } VcpShared;
 
 typedef struct VcpWorker VcpWorker;
@@ -49,6 +54,7 @@ const VcpShared *vcp_worker_shared(const VcpWorker *self);
 uv_loop_t *vcp_worker_loop(VcpWorker *self);
 VcPool *vcp_worker_pool(VcpWorker *self);
 VcpResolver *vcp_worker_resolver(VcpWorker *self);
+VcpLeases *vcp_worker_leases(VcpWorker *self);
 struct lws_vhost *vcp_worker_vhost(VcpWorker *self);
 gboolean vcp_worker_is_stopping(const VcpWorker *self);
 

@@ -7,10 +7,6 @@
 #include "common/error.h"
 #include "resolver/inbox.h"
 
-/* Seconds between two keep-alives, and how many may go unanswered. */
-#define KEEPALIVE_INTERVAL_S 5
-#define KEEPALIVE_COUNT      3
-
 #define NO_CALLBACK (-1)
 
 static void
@@ -228,9 +224,6 @@ watch_secrets(VcrWatch *self)
 static gboolean
 watch_end(VcrWatch *self)
 {
-    /* An old libvirtd that knows no keep-alive is still worth having. */
-    if (virConnectSetKeepAlive(self->connection, KEEPALIVE_INTERVAL_S, KEEPALIVE_COUNT) != 0)
-        g_warning("this libvirtd answers no keep-alives: when it hangs, nobody will notice");
     self->has_close_callback =
         virConnectRegisterCloseCallback(self->connection, on_closed, target_ref(self->target),
                                         target_unref) == 0;

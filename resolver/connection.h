@@ -15,8 +15,7 @@ void vcr_connection_open(const char *uri, GAsyncQueue *inbox);
 
 typedef struct VcrWatch VcrWatch;
 
-/* Has events of guests and secrets, and the connection's end, pushed into the inbox; sends
- * keep-alives, so that calls to a libvirtd that hangs fail after some 20 s. NULL with
+/* Has events of guests and secrets, and the connection's end, pushed into the inbox. NULL with
  * VC_ERROR_UNREACHABLE. The events come from the main loop. */
 VcrWatch *vcr_connection_watch(virConnectPtr connection, guint number, GAsyncQueue *inbox,
                                GError **error);

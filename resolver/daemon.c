@@ -21,9 +21,11 @@ struct VcrDaemon {
     const VcrConfig *config;
     GMainLoop *loop;
     VcrRegistry *registry;
-    GPtrArray *hosts; /* of VcrHost */
+    GPtrArray *hosts;   /* of VcrHost, by number */
+    GPtrArray *inboxes; /* theirs */
     VcrPasswords *passwords;
     VcrHttp *http;
+    guint signals[2]; /* sources of the main loop */
 };
 
 static void
@@ -31,11 +33,12 @@ make_hosts(VcrDaemon *self)
 {
     const VcrConfig *config = self->config;
 
-    for (guint i = 0; config->connect[i] != NULL; i++)
-        g_ptr_array_add(self->hosts,
-                        vcr_host_new(config->connect[i],
-                                     g_hash_table_lookup(config->addresses, config->connect[i]),
-                                     i, self->registry));
+    for (guint i = 0; config->connect[i] != NULL; i++) {
+        const char *address = g_hash_table_lookup(config->addresses, config->connect[i]);
+        VcrHost *host = vcr_host_new(config->connect[i], address, i, self->registry);
+        g_ptr_array_add(self->hosts, host);
+        g_ptr_array_add(self->inboxes, vcr_host_inbox(host));
+    }
 }
 
 static void
@@ -50,13 +53,25 @@ warn_of_settings(const VcrConfig *config)
 }
 
 static gboolean
+on_signal(gpointer data)
+{
+    VcrDaemon *self = data;
+
+    g_main_loop_quit(self->loop);
+    return G_SOURCE_CONTINUE;
+}
+
+static gboolean
 start(VcrDaemon *self, GError **error)
 {
     self->http = vcr_http_new(self->config, self->registry, self->passwords, error);
     if (self->http == NULL || !vcr_http_start(self->http, error))
         return FALSE;
     warn_of_settings(self->config);
-    vcr_hosts_start(self->hosts);
+    self->signals[0] = g_unix_signal_add(SIGTERM, on_signal, self);
+    self->signals[1] = g_unix_signal_add(SIGINT, on_signal, self);
+    for (guint i = 0; i < self->hosts->len; i++)
+        vcr_host_start(g_ptr_array_index(self->hosts, i), self->inboxes);
     g_message("%u libvirtd to connect to", self->hosts->len);
     g_message("ready");
     return TRUE;
@@ -73,18 +88,10 @@ vcr_daemon_new(const VcrConfig *config, GError **error)
     self->loop = g_main_loop_new(NULL, FALSE);
     self->registry = vcr_registry_new(g_strv_length(config->connect));
     self->hosts = g_ptr_array_new_with_free_func((GDestroyNotify)vcr_host_free);
+    self->inboxes = g_ptr_array_new();
     make_hosts(self);
-    self->passwords = vcr_passwords_new(self->hosts, PASSWORD_DEADLINE_MS);
+    self->passwords = vcr_passwords_new(self->inboxes, PASSWORD_DEADLINE_MS);
     return start(self, error) ? g_steal_pointer(&self) : NULL;
-}
-
-static gboolean
-on_signal(gpointer data)
-{
-    VcrDaemon *self = data;
-
-    g_main_loop_quit(self->loop);
-    return G_SOURCE_CONTINUE;
 }
 
 static gboolean
@@ -113,21 +120,19 @@ stop_hosts(gpointer data)
 gboolean
 vcr_daemon_run(VcrDaemon *self)
 {
-    guint term = g_unix_signal_add(SIGTERM, on_signal, self);
-    guint interrupt = g_unix_signal_add(SIGINT, on_signal, self);
     Stop stop = {.daemon = self};
 
     g_main_loop_run(self->loop);
     g_message("stopping");
-    g_source_remove(term);
-    g_source_remove(interrupt);
+    for (gsize i = 0; i < G_N_ELEMENTS(self->signals); i++)
+        g_source_remove(self->signals[i]);
     vcr_http_stop(self->http, STOP_HTTP_MS);
 
     GThread *stopper = g_thread_new("stop", stop_hosts, &stop);
     g_main_loop_run(self->loop);
     g_thread_join(stopper);
     g_message("stopped");
-    return stop.is_clean && vcr_passwords_is_idle(self->passwords);
+    return stop.is_clean;
 }
 
 void
@@ -137,6 +142,7 @@ vcr_daemon_free(VcrDaemon *self)
         return;
     vcr_http_free(self->http);
     vcr_passwords_free(self->passwords);
+    g_ptr_array_unref(self->inboxes);
     g_ptr_array_unref(self->hosts);
     vcr_registry_free(self->registry);
     g_main_loop_unref(self->loop);

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
- * Keepers and their replacement. A call to a libvirtd that hangs may never return, whatever
- * keep-alives find out: libvirt 9.0 does not wake the thread that waits. */
+ * Keepers and their replacement: a call to a libvirtd that hangs may never return. */
 #include "resolver/host.h"
 
 #include "resolver/inbox.h"
 #include "resolver/keeper.h"
 
-#define HANG_S       20
+#define HANG_S       15
 #define CHECK_S      2
 #define MAX_GIVEN_UP 8 /* keepers that hang at the same time; another is not replaced */
 
@@ -18,8 +17,7 @@ struct VcrHost {
     guint watchdog; /* source of the main loop; 0: none */
 
     GMutex lock;
-    VcrKeeper *keeper;    /* nullable */
-    virConnectPtr shared; /* nullable, the keeper's; for vcr_host_connection() */
+    VcrKeeper *keeper; /* nullable */
     guint n_given_up;
     gboolean has_ended; /* the keeper has */
     GCond ended;
@@ -37,7 +35,6 @@ vcr_host_new(const char *uri, const char *domain_address, guint number, VcrRegis
     self->view.domain_address = self->domain_address;
     self->view.number = number;
     self->view.inbox = vcr_inbox_new();
-    self->view.inboxes = g_ptr_array_new();
     g_mutex_init(&self->lock);
     g_cond_init(&self->ended);
     return self;
@@ -49,7 +46,6 @@ vcr_host_free(VcrHost *self)
     if (self == NULL)
         return;
     g_async_queue_unref(self->view.inbox);
-    g_ptr_array_unref(self->view.inboxes);
     g_mutex_clear(&self->lock);
     g_cond_clear(&self->ended);
     g_free(self->domain_address);
@@ -57,15 +53,10 @@ vcr_host_free(VcrHost *self)
     g_free(self);
 }
 
-virConnectPtr
-vcr_host_connection(VcrHost *self)
+GAsyncQueue *
+vcr_host_inbox(VcrHost *self)
 {
-    g_mutex_lock(&self->lock);
-    virConnectPtr connection = self->shared;
-    if (connection != NULL)
-        virConnectRef(connection);
-    g_mutex_unlock(&self->lock);
-    return connection;
+    return self->view.inbox;
 }
 
 /* --- for keepers --- */
@@ -77,15 +68,6 @@ vcr_host_is_kept_by(VcrHost *self, const VcrKeeper *keeper)
     gboolean is_kept = self->keeper == keeper;
     g_mutex_unlock(&self->lock);
     return is_kept;
-}
-
-void
-vcr_host_publish_connection(VcrHost *self, const VcrKeeper *keeper, virConnectPtr connection)
-{
-    g_mutex_lock(&self->lock);
-    if (self->keeper == keeper)
-        self->shared = connection;
-    g_mutex_unlock(&self->lock);
 }
 
 void
@@ -135,7 +117,6 @@ replace_keeper(VcrHost *self)
 {
     g_warning("%s: no answer for %u s; the connection is given up", self->uri, HANG_S);
     self->n_given_up++;
-    self->shared = NULL;
     vcr_registry_set_listed(self->registry, self->view.number, FALSE);
     self->keeper = vcr_keeper_start(self, &self->view);
 }
@@ -156,24 +137,14 @@ watch(gpointer data)
 
 /* --- start and stop --- */
 
-static void
-start(VcrHost *self, GPtrArray *hosts)
+void
+vcr_host_start(VcrHost *self, GPtrArray *inboxes)
 {
-    for (guint i = 0; i < hosts->len; i++) {
-        VcrHost *host = g_ptr_array_index(hosts, i);
-        g_ptr_array_add(self->view.inboxes, host->view.inbox);
-    }
+    self->view.inboxes = inboxes;
     self->watchdog = g_timeout_add_seconds(CHECK_S, watch, self);
     g_mutex_lock(&self->lock);
     self->keeper = vcr_keeper_start(self, &self->view);
     g_mutex_unlock(&self->lock);
-}
-
-void
-vcr_hosts_start(GPtrArray *hosts)
-{
-    for (guint i = 0; i < hosts->len; i++)
-        start(g_ptr_array_index(hosts, i), hosts);
 }
 
 static gboolean

@@ -4,7 +4,6 @@
 #pragma once
 
 #include <glib.h>
-#include <libvirt/libvirt.h>
 
 #include "resolver/registry.h"
 
@@ -15,14 +14,12 @@ struct VcrKeeper;
 VcrHost *vcr_host_new(const char *uri, const char *domain_address, guint number,
                       VcrRegistry *registry);
 
-/* hosts: all of them (of VcrHost), by number; not owned. Once they are all made; the main loop
- * watches over the keepers. Main thread. */
-void vcr_hosts_start(GPtrArray *hosts);
+/* inboxes: of all hosts, by number; not owned. Once they are all made; the main loop watches
+ * over the keeper. Main thread. */
+void vcr_host_start(VcrHost *self, GPtrArray *inboxes);
 
-/* A reference (virConnectClose() it) to the connection, or NULL while there is none. Any
- * thread.
- */
-virConnectPtr vcr_host_connection(VcrHost *self);
+/* Where it is told what to do. Any thread. */
+GAsyncQueue *vcr_host_inbox(VcrHost *self);
 
 /* Tells the keepers of all hosts to end and waits for them. FALSE where one did not come back
  * within timeout_ms, because its libvirtd hangs: nothing may be freed then. libvirt's events
@@ -35,8 +32,6 @@ void vcr_host_free(VcrHost *self); /* nullable; not running */
  */
 
 gboolean vcr_host_is_kept_by(VcrHost *self, const struct VcrKeeper *keeper);
-void vcr_host_publish_connection(VcrHost *self, const struct VcrKeeper *keeper,
-                                 virConnectPtr connection /* nullable, not owned */);
 
 /* All guests were read, and these have consoles (UUIDs are the keys); or, with NULL, the
  * connection is gone. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  * What a libvirtd's thread is told: by libvirt's event loop, by the threads of other libvirtd,
- * and by the daemon. No message carries state; each only says what to look at again. */
+ * by clients' queries, and by the daemon. No message carries a guest's state; each only says
+ * what to look at again. */
 #pragma once
 
 #include <glib.h>
@@ -10,20 +11,22 @@ typedef enum {
     VCR_STOP,
     VCR_OPENED, /* connection, or error */
     VCR_CLOSED,
-    VCR_GUEST_CHANGED,  /* uuid of the guest; uuid of a secret from here on: */
-    VCR_SECRET_CHANGED, /* here; from: elsewhere, on that libvirtd */
-    VCR_SECRET_WANTED,  /* from lacks it */
-    VCR_SECRET_ANSWER,  /* digest, or NULL: from has no token of it */
-    VCR_PEER_LISTED,    /* from is connected and listed: ask it again for what is missing */
+    VCR_GUEST_CHANGED,   /* uuid of the guest; uuid of a secret from here on: */
+    VCR_SECRET_CHANGED,  /* here; from: elsewhere, on that libvirtd */
+    VCR_SECRET_WANTED,   /* from lacks it */
+    VCR_SECRET_ANSWER,   /* digest, or NULL: from has no token of it */
+    VCR_PASSWORD_WANTED, /* query */
+    VCR_PEER_LISTED,     /* from is connected and listed: ask it again for what is missing */
 } VcrNews;
 
 typedef struct {
     VcrNews news;
-    char *uuid;               /* nullable */
-    guint from;               /* number of a libvirtd */
-    char *digest;             /* nullable */
-    virConnectPtr connection; /* full, nullable */
-    GError *error;            /* nullable */
+    char *uuid;                     /* nullable */
+    guint from;                     /* number of a libvirtd */
+    char *digest;                   /* nullable */
+    virConnectPtr connection;       /* full, nullable */
+    GError *error;                  /* nullable */
+    struct VcrPasswordQuery *query; /* full, nullable */
 } VcrMessage;
 
 void vcr_message_free(VcrMessage *self); /* nullable; closes the connection */
@@ -36,3 +39,6 @@ GAsyncQueue *vcr_inbox_new(void);
 /* uuid, digest: nullable. Any thread. */
 void vcr_inbox_push(GAsyncQueue *self, VcrNews news, guint from, const char *uuid,
                     const char *digest);
+
+/* VCR_PASSWORD_WANTED. Any thread. */
+void vcr_inbox_push_query(GAsyncQueue *self, struct VcrPasswordQuery *query /* full */);

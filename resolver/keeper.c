@@ -10,12 +10,13 @@
 #include "resolver/foreign.h"
 #include "resolver/guest.h"
 #include "resolver/inbox.h"
+#include "resolver/password.h"
 
 #define OPEN_TIMEOUT_S 30  /* after that another attempt may begin */
 #define MAX_OPENINGS   3   /* attempts that hang at the same time */
 #define RELIST_S       300 /* a net beneath the events */
 #define RETRY_S        1   /* for a guest that could not be read */
-#define CHECK_S        2   /* whether the connection is still one */
+#define PING_S         5   /* a call when there is nothing else to call for */
 #define MIN_BACK_OFF_S 1
 #define MAX_BACK_OFF_S 30
 
@@ -164,6 +165,7 @@ handle_connected(VcrKeeper *self, const VcrMessage *message)
         break;
     case VCR_STOP:
     case VCR_OPENED:
+    case VCR_PASSWORD_WANTED:
         break;
     }
 }
@@ -175,6 +177,8 @@ handle(VcrKeeper *self, VcrMessage *message)
         self->is_stopping = TRUE;
     else if (message->news == VCR_OPENED)
         take_connection(self, message);
+    else if (message->news == VCR_PASSWORD_WANTED)
+        vcr_password_query_run(message->query, self->connection);
     else if (self->connection != NULL)
         handle_connected(self, message);
 }
@@ -345,6 +349,19 @@ finish_list(VcrKeeper *self)
               g_hash_table_size(self->guests));
 }
 
+/* The keep-alive. libvirt's own is not used: in 9.0 it wakes a thread that waits for an answer
+ * in a way that leaves a dangling pointer behind (CVE-2024-4418), and when it finds the
+ * connection dead it does not wake that thread. Here a call that does not return is the host's
+ * watchdog's to see. For the same reasons no other thread makes calls on this connection. */
+static void
+ping(VcrKeeper *self)
+{
+    unsigned long version;
+
+    if (virConnectGetLibVersion(self->connection, &version) < 0)
+        self->is_lost = virConnectIsAlive(self->connection) != 1;
+}
+
 static gboolean
 has_work(const VcrKeeper *self)
 {
@@ -366,17 +383,12 @@ work(VcrKeeper *self)
 {
     gint64 now = g_get_monotonic_time();
 
-    /* Where another thread waits for an answer, libvirt 9.0 marks a connection that gave no
-     * sign of life as closed, and calls nobody back. */
-    self->is_lost = virConnectIsAlive(self->connection) != 1;
-    if (self->is_lost)
-        return;
     if (g_hash_table_size(self->failed) > 0 && now >= self->retry_at)
         retry(self);
     if (now >= self->relist_at)
         list(self);
-    else if (!read_one_of(self, self->dirty))
-        read_one_of(self, self->later);
+    else if (!read_one_of(self, self->dirty) && !read_one_of(self, self->later))
+        ping(self);
     if (!self->is_listed && !self->is_lost && !has_work(self) &&
         g_hash_table_size(self->failed) == 0)
         finish_list(self);
@@ -418,7 +430,6 @@ start_watching(VcrKeeper *self)
         g_warning("%s: %s", self->view->uri, error->message);
         return FALSE;
     }
-    vcr_host_publish_connection(self->host, self, self->connection);
     self->has_complained = FALSE;
     g_message("%s: connected, host %s", self->view->uri, self->name);
     return TRUE;
@@ -430,7 +441,7 @@ serve(VcrKeeper *self)
     self->is_lost = FALSE;
     self->relist_at = 0;
     while (!self->is_stopping && !self->is_lost) {
-        if (!wait_until(self, MIN(next_due(self), in_seconds(CHECK_S))) && !self->is_stopping)
+        if (!wait_until(self, MIN(next_due(self), in_seconds(PING_S))) && !self->is_stopping)
             work(self);
     }
     if (self->is_lost)
@@ -442,7 +453,6 @@ serve(VcrKeeper *self)
 static void
 close_connection(VcrKeeper *self)
 {
-    vcr_host_publish_connection(self->host, self, NULL);
     self->is_listed = FALSE;
     vcr_host_publish_list(self->host, self, NULL);
     g_hash_table_remove_all(self->dirty);

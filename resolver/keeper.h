@@ -13,7 +13,7 @@ typedef struct {
     const char *domain_address; /* nullable */
     guint number;
     GAsyncQueue *inbox;
-    GPtrArray *inboxes; /* of all libvirtd, by number */
+    GPtrArray *inboxes; /* of all libvirtd, by number; not owned */
     int openings;       /* atomic: connections that are being opened, by whichever keeper */
 } VcrHostView;
 

@@ -7,15 +7,7 @@
 #include <string.h>
 
 #include "resolver/domain.h"
-#include "resolver/host.h"
-
-/* Calls that wait for one libvirtd at the same time, and queries that wait for those. */
-#define THREADS_A_HOST 4
-#define MAX_WAITING    256
-
-/* A call may outlive its query by far, since libvirt does not give up by itself: so many
- * threads of a libvirtd may hang in one, and others take their place. */
-#define MAX_STUCK 16
+#include "resolver/inbox.h"
 
 struct VcrPasswordQuery {
     int refs; /* atomic */
@@ -24,8 +16,6 @@ struct VcrPasswordQuery {
     GSource *clock;
 
     GMutex lock;
-    gboolean is_running; /* a thread works on it */
-    gboolean is_stuck;   /* and its time is over */
     gboolean is_done;
     VcrPasswordAnswer answer;
     char *password; /* nullable */
@@ -34,10 +24,7 @@ struct VcrPasswordQuery {
 };
 
 struct VcrPasswords {
-    GPtrArray *hosts;
-    GThreadPool **pools;
-    int *stuck;  /* atomic: threads of each pool */
-    int running; /* atomic: queries that threads work on */
+    GPtrArray *inboxes; /* not owned */
     guint deadline_ms;
     GMutex lock;
     GHashTable *waiting; /* set of VcrPasswordQuery, each with a reference */
@@ -96,26 +83,10 @@ finish(VcrPasswordQuery *self, VcrPasswordAnswer answer, char *password /* full,
     g_mutex_unlock(&owner->lock);
 }
 
-static void
-add_stuck(VcrPasswords *self, guint host, int n)
-{
-    int stuck = g_atomic_int_add(&self->stuck[host], n) + n;
-
-    g_thread_pool_set_max_threads(self->pools[host], THREADS_A_HOST + MIN(stuck, MAX_STUCK),
-                                  NULL);
-}
-
 static gboolean
 on_deadline(gpointer data)
 {
-    VcrPasswordQuery *self = data;
-
-    g_mutex_lock(&self->lock);
-    self->is_stuck = self->is_running;
-    g_mutex_unlock(&self->lock);
-    if (self->is_stuck)
-        add_stuck(self->owner, self->record->host, 1);
-    finish(self, VCR_PASSWORD_AWAY, NULL);
+    finish(data, VCR_PASSWORD_AWAY, NULL);
     return G_SOURCE_REMOVE;
 }
 
@@ -160,65 +131,41 @@ read_password(virConnectPtr connection, const VcrRecord *record, char **password
     return answer;
 }
 
-/* One whose time is over while it stood in line needs no call any more. */
 static gboolean
-begin(VcrPasswordQuery *self)
+is_done(VcrPasswordQuery *self)
 {
     g_mutex_lock(&self->lock);
-    self->is_running = !self->is_done;
+    gboolean done = self->is_done;
     g_mutex_unlock(&self->lock);
-    return self->is_running;
+    return done;
 }
 
-static void
-end(VcrPasswordQuery *self)
+void
+vcr_password_query_run(VcrPasswordQuery *self, virConnectPtr connection)
 {
-    g_mutex_lock(&self->lock);
-    self->is_running = FALSE;
-    g_mutex_unlock(&self->lock);
-    if (self->is_stuck)
-        add_stuck(self->owner, self->record->host, -1);
-}
+    char *password = NULL;
+    VcrPasswordAnswer answer = VCR_PASSWORD_AWAY;
 
-static void
-run_query(gpointer data, gpointer user_data)
-{
-    VcrPasswordQuery *query = data;
-    VcrPasswords *owner = query->owner;
-
-    g_atomic_int_inc(&owner->running);
-    if (begin(query)) {
-        char *password = NULL;
-        VcrPasswordAnswer answer = VCR_PASSWORD_AWAY;
-        virConnectPtr connection = vcr_host_connection(user_data);
-        if (connection != NULL) {
-            answer = read_password(connection, query->record, &password);
-            virConnectClose(connection);
-        }
-        finish(query, answer, password);
-        end(query);
-    }
-    vcr_password_query_unref(query);
-    g_atomic_int_add(&owner->running, -1);
+    /* One whose time is over while it stood in line needs no call any more. */
+    if (is_done(self))
+        return;
+    if (connection != NULL)
+        answer = read_password(connection, self->record, &password);
+    finish(self, answer, password);
 }
 
 /* --- for others --- */
 
 VcrPasswords *
-vcr_passwords_new(GPtrArray *hosts, guint deadline_ms)
+vcr_passwords_new(GPtrArray *inboxes, guint deadline_ms)
 {
     VcrPasswords *self = g_new0(VcrPasswords, 1);
 
-    self->hosts = hosts;
+    self->inboxes = inboxes;
     self->deadline_ms = deadline_ms;
     g_mutex_init(&self->lock);
     self->waiting =
         g_hash_table_new_full(NULL, NULL, (GDestroyNotify)vcr_password_query_unref, NULL);
-    self->stuck = g_new0(int, hosts->len);
-    self->pools = g_new0(GThreadPool *, hosts->len);
-    for (guint i = 0; i < hosts->len; i++)
-        self->pools[i] = g_thread_pool_new(run_query, g_ptr_array_index(hosts, i),
-                                           THREADS_A_HOST, FALSE, NULL);
     return self;
 }
 
@@ -243,16 +190,12 @@ VcrPasswordQuery *
 vcr_passwords_ask(VcrPasswords *self, VcrRecord *record, GFunc done, gpointer data)
 {
     VcrPasswordQuery *query = query_new(self, record, done, data);
-    GThreadPool *pool = self->pools[record->host];
 
     g_mutex_lock(&self->lock);
     g_hash_table_add(self->waiting, query_ref(query));
     g_mutex_unlock(&self->lock);
     g_source_attach(query->clock, NULL);
-    if (g_thread_pool_unprocessed(pool) < MAX_WAITING)
-        g_thread_pool_push(pool, query_ref(query), NULL);
-    else
-        finish(query, VCR_PASSWORD_AWAY, NULL);
+    vcr_inbox_push_query(g_ptr_array_index(self->inboxes, record->host), query_ref(query));
     return query;
 }
 
@@ -273,22 +216,12 @@ vcr_passwords_cancel(VcrPasswords *self)
         finish(g_ptr_array_index(queries, i), VCR_PASSWORD_AWAY, NULL);
 }
 
-gboolean
-vcr_passwords_is_idle(VcrPasswords *self)
-{
-    return g_atomic_int_get(&self->running) == 0;
-}
-
 void
 vcr_passwords_free(VcrPasswords *self)
 {
     if (self == NULL)
         return;
-    for (guint i = 0; i < self->hosts->len; i++)
-        g_thread_pool_free(self->pools[i], FALSE, TRUE);
     g_hash_table_unref(self->waiting);
     g_mutex_clear(&self->lock);
-    g_free(self->pools);
-    g_free(self->stuck);
     g_free(self);
 }

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  * Passwords of consoles, read from libvirt at the moment they are needed: they change without
- * an event, and are not kept. Threads of their own for each libvirtd wait for it, and a
- * deadline ends the wait, so that one that hangs delays nobody else. */
+ * an event, and are not kept. The libvirtd's keeper reads them; a deadline ends the wait for
+ * it, so that one that hangs delays nobody else. */
 #pragma once
 
 #include <glib.h>
+#include <libvirt/libvirt.h>
 
 #include "resolver/registry.h"
 
@@ -18,17 +19,14 @@ typedef enum {
     VCR_PASSWORD_AWAY, /* its libvirtd did not say in time */
 } VcrPasswordAnswer;
 
-/* hosts: of VcrHost, by number; not owned. Main thread; the default main loop keeps the
- * deadlines. */
-VcrPasswords *vcr_passwords_new(GPtrArray *hosts, guint deadline_ms);
+/* inboxes: of GAsyncQueue, of all libvirtd by number; not owned. Main thread; the default main
+ * loop keeps the deadlines. */
+VcrPasswords *vcr_passwords_new(GPtrArray *inboxes, guint deadline_ms);
 
 /* Answers all that are waiting with VCR_PASSWORD_AWAY. Any thread. */
 void vcr_passwords_cancel(VcrPasswords *self);
 
-/* FALSE while a thread still waits for libvirt: nothing may be freed then. */
-gboolean vcr_passwords_is_idle(VcrPasswords *self);
-
-/* Idle, and no query may be waiting. nullable */
+/* No query may be waiting. nullable */
 void vcr_passwords_free(VcrPasswords *self);
 
 /* Asks for the password of the record's console. done is called once, on any thread, maybe
@@ -40,3 +38,7 @@ VcrPasswordQuery *vcr_passwords_ask(VcrPasswords *self, VcrRecord *record, GFunc
 VcrPasswordAnswer vcr_password_query_answer(VcrPasswordQuery *self, const char **password);
 
 void vcr_password_query_unref(VcrPasswordQuery *self); /* nullable; wipes the password */
+
+/* Reads it, unless its time is over. Waits for libvirt. connection: nullable. For the keeper.
+ */
+void vcr_password_query_run(VcrPasswordQuery *self, virConnectPtr connection);

@@ -1,66 +1,92 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// The console page: reads the link, runs the engine for its type, and says what happens in words.
+// The console page: a tab for each console of the link, and the buttons of the one that is shown.
 
-import { explainClose, explainRefusal, MOVED } from './close-codes.js';
-import { parseLink, socketUrl } from './link.js';
+import { parseLinks } from './link.js';
+import { Console } from './session.js';
 
-/* Type of a console → the module that shows it. */
-const ENGINES = {
-    vnc: './engine-vnc.js',
-};
-
-const CLOSE_WAIT_MS = 3000;     // for the server's close frame once an engine has stopped
-const MOVED_PAUSE_MS = 1000;    // before asking again for a console that moved
-const STEADY_MS = 10000;        // connected for so long, it may move once more
+/* Type of a console → what its tab says where the link has no name for it. */
+const TYPE_NAMES = { vnc: 'Screen (VNC)', spice: 'Screen (SPICE)', serial: 'Serial port' };
 
 const element = (id) => document.getElementById(id);
 const ui = {
     status: element('status'),
-    screen: element('screen'),
+    tabs: element('tabs'),
     stage: element('stage'),
     notice: element('notice'),
     title: element('notice-title'),
     text: element('notice-text'),
     detail: element('notice-detail'),
     reconnect: element('reconnect'),
+    copy: element('copy'),
     ctrlAltDel: element('ctrl-alt-del'),
     fullscreen: element('fullscreen'),
     sendText: element('send-text'),
     textForm: element('text-form'),
+    textLabel: element('text-label'),
     textArea: element('text'),
     textClose: element('text-close'),
 };
 
-let session = null;     // the one on the screen; what an earlier one still reports is not heard
-let hasAskedAgain = false;
+let consoles = [];
+let shown = null;       // the one of them on the screen
 
-function setState(state, status) {
+/* A console has something new: its tab shows that, and the page if it is the one on the screen. */
+function changed(one) {
+    one.tab.dataset.state = one.state;
+    if (one === shown) {
+        show();
+    }
+}
+
+function show() {
+    const { state, status, name, notice, closeCode, engine, link } = shown;
+    const isNews = document.body.dataset.state !== state;
     document.body.dataset.state = state;
+    document.body.dataset.type = link.type;
+    document.title = name ? `${name} \u2013 console` : 'Console';
+    if (closeCode === null) {
+        delete document.body.dataset.closeCode;
+    } else {
+        document.body.dataset.closeCode = closeCode;
+    }
     ui.status.textContent = status;
     ui.status.title = status;
-    const engine = state === 'connected' ? session.engine : null;
+    showButtons(engine);
+    showNotice(notice);
+    if (isNews) {
+        focus();
+    }
+}
+
+function showButtons(engine) {
+    ui.copy.hidden = !shown.copy;
     ui.ctrlAltDel.disabled = !engine?.ctrlAltDel;
     ui.sendText.disabled = !engine?.sendText;
     ui.fullscreen.disabled = !engine;
+    ui.textLabel.textContent = engine?.takesAnyText ? 'Text to type' : 'Text to type, as on a US keyboard';
     if (!engine) {
         showTextForm(false);
     }
 }
 
-function showNotice(title, text, { detail = '', again = false } = {}) {
-    ui.title.textContent = title;
-    ui.text.textContent = text;
-    ui.detail.textContent = detail;
-    ui.detail.hidden = !detail;
-    ui.reconnect.hidden = !again;
-    ui.notice.hidden = false;
-    ui.notice.focus();      // and not the button: what is still being typed must not press it
+function showNotice(notice) {
+    ui.notice.hidden = !notice;
+    if (notice) {
+        ui.title.textContent = notice.title;
+        ui.text.textContent = notice.text;
+        ui.detail.textContent = notice.detail;
+        ui.detail.hidden = !notice.detail;
+        ui.reconnect.hidden = !notice.again;
+    }
 }
 
-/* Nothing that trying again would change. */
-function fail(text) {
-    setState('failed', 'Cannot open a console');
-    showNotice('Cannot open a console', text);
+/* To the guest; without one to the notice, and not its button: what is still being typed must not press it. */
+function focus() {
+    if (shown.engine) {
+        shown.engine.focus();
+    } else if (shown.notice) {
+        ui.notice.focus();
+    }
 }
 
 function showTextForm(isOpen) {
@@ -68,122 +94,66 @@ function showTextForm(isOpen) {
     ui.sendText.setAttribute('aria-expanded', String(isOpen));
 }
 
-async function loadEngine(type) {
-    if (!Object.hasOwn(ENGINES, type)) {
-        fail(`This page does not know consoles of type \u201c${type}\u201d.`);
-        return null;
+/* Puts a console on the screen; the first time it is asked for. */
+function select(one) {
+    if (shown && shown !== one) {
+        shown.engine?.releaseKeys?.();
     }
-    try {
-        return await import(ENGINES[type]);
-    } catch {
-        fail(`The viewer for ${type} consoles could not be loaded. It is missing on the server, or the connection broke.`);
-        return null;
+    shown = one;
+    for (const other of consoles) {
+        const isShown = other === one;
+        other.screen.classList.toggle('shown', isShown);
+        other.screen.inert = !isShown;
+        other.tab.setAttribute('aria-selected', String(isShown));
+        other.tab.tabIndex = isShown ? 0 : -1;
     }
-}
-
-/* The session's websockets; the end of the first one ends the session. */
-function makeSocket(self, url) {
-    const socket = new WebSocket(url, 'binary');
-    if (!self.hasSocket) {
-        self.hasSocket = true;
-        socket.addEventListener('open', () => { self.hasOpened = true; });
-        socket.addEventListener('close', (event) => ended(self, event.code, event.reason));
-    }
-    return socket;
-}
-
-function connected(self) {
-    if (self !== session) {
-        return;
-    }
-    self.steadyTimer = setTimeout(() => { hasAskedAgain = false; }, STEADY_MS);
-    ui.notice.hidden = true;
-    setState('connected', self.name ? `Connected to ${self.name}` : 'Connected');
-    self.engine.focus();
-}
-
-function named(self, name) {
-    if (self !== session) {
-        return;
-    }
-    self.name = name;
-    document.title = name ? `${name} \u2013 console` : 'Console';
-    if (document.body.dataset.state === 'connected') {
-        setState('connected', `Connected to ${name}`);
+    showTextForm(false);
+    if (one.state === 'starting') {
+        one.open();
+    } else {
+        show();
+        focus();
     }
 }
 
-async function ended(self, code, reason) {
-    if (self !== session) {
-        return;
-    }
-    session = null;
-    clearTimeout(self.steadyTimer);
-    clearTimeout(self.closeTimer);
-    document.body.dataset.closeCode = code;
-    self.engine?.stop();
+function makeConsole(link, number) {
+    const screen = document.createElement('div');
+    screen.id = `screen-${number}`;
+    screen.className = 'screen';
+    screen.setAttribute('role', 'application');
+    screen.setAttribute('aria-keyshortcuts', 'Control+Alt+Shift+M');
+    screen.setAttribute('aria-label', 'Screen of the guest; Control-Alt-Shift-M leads back to the buttons');
+    ui.stage.insertBefore(screen, ui.notice);
 
-    if (code === MOVED && !hasAskedAgain) {
-        hasAskedAgain = true;
-        setState('connecting', 'The console has moved: asking again');
-        setTimeout(() => session === null && open(), MOVED_PAUSE_MS);
-        return;
-    }
-    const why = self.hasOpened ? explainClose(code) : await explainRefusal();
-    if (session !== null) {
-        return;
-    }
-    setState('ended', `Ended: ${why.text}`);
-    showNotice(self.name ? `Session with ${self.name} ended` : 'No console',
-        why.text, { detail: reason ? `The proxy says: ${reason}` : self.failure, again: why.again });
+    const one = new Console(link, screen, changed);
+    one.tab = document.createElement('button');
+    one.tab.type = 'button';
+    one.tab.textContent = link.name || (TYPE_NAMES[link.type] ?? link.type);
+    one.tab.setAttribute('role', 'tab');
+    one.tab.setAttribute('aria-controls', screen.id);
+    one.tab.dataset.state = one.state;
+    one.tab.addEventListener('click', () => select(one));
+    ui.tabs.append(one.tab);
+    screen.addEventListener('click', () => one.engine?.focus());
+    return one;
 }
 
-async function open() {
-    const link = parseLink(location.hash);
-    const url = socketUrl(link, location);
-    const self = { engine: null, hasSocket: false, hasOpened: false, name: '', failure: '',
-        steadyTimer: 0, closeTimer: 0 };
-    session?.engine?.stop();
-    session = self;
-    delete document.body.dataset.closeCode;
-    ui.notice.hidden = true;
-
-    if (!link.token) {
-        fail('This link is incomplete: it carries no token.');
-        return;
+function unload() {
+    for (const one of consoles) {
+        one.close();
+        one.screen.remove();
+        one.tab.remove();
     }
-    if (!link.type) {
-        fail('This link is incomplete: it does not say which type of console to open.');
-        return;
-    }
-    if (!url) {
-        fail('This link is not valid: its path leads away from this server.');
-        return;
-    }
-    setState('connecting', 'Connecting');
-    const module = await loadEngine(link.type);
-    if (!module || self !== session) {
-        return;
-    }
-    try {
-        self.engine = module.start({
-            screen: ui.screen,
-            openSocket: () => makeSocket(self, url),
-            events: {
-                connected: () => connected(self),
-                named: (name) => named(self, name),
-                failed: (text) => { self.failure = text; },
-                stopped: () => { self.closeTimer = setTimeout(() => ended(self, 1006, ''), CLOSE_WAIT_MS); },
-            },
-        });
-    } catch {
-        fail(`The viewer for ${link.type} consoles does not work in this browser.`);
-    }
+    consoles = [];
+    shown = null;
 }
 
-function reopen() {
-    hasAskedAgain = false;
-    open();
+/* Starts anew with what the link says. */
+function load() {
+    unload();
+    consoles = parseLinks(location.hash).map(makeConsole);
+    ui.tabs.hidden = consoles.length < 2;
+    select(consoles[0]);
 }
 
 /* In fullscreen, where the browser can, keys like Escape and Alt-Tab belong to the guest. */
@@ -193,23 +163,36 @@ async function toggleFullscreen() {
         return;
     }
     await ui.stage.requestFullscreen();
-    session?.engine?.focus();
+    shown.engine?.focus();
     await navigator.keyboard?.lock?.();
 }
 
 /* What the keyboard of the text form lacks is said, not dropped in silence. */
-async function sendText(self, text) {
-    const skipped = await self.engine.sendText(text);
-    if (skipped > 0 && self === session) {
-        ui.status.textContent = `Not typed: ${skipped} of the characters, which a US keyboard does not have`;
+async function sendText(one, text) {
+    const { engine } = one;
+    const skipped = await engine.sendText(text);
+    if (skipped > 0 && one.engine === engine) {
+        one.say(`Not typed: ${skipped} of the characters, which a US keyboard does not have`);
     }
 }
 
-ui.reconnect.addEventListener('click', reopen);
-ui.screen.addEventListener('click', () => session?.engine?.focus());
+/* Arrows go from tab to tab; Enter and Space press the one. */
+ui.tabs.addEventListener('keydown', (event) => {
+    const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    if (step) {
+        event.preventDefault();
+        const tabs = [...ui.tabs.children];
+        tabs[(tabs.indexOf(event.target) + step + tabs.length) % tabs.length].focus();
+    }
+});
+ui.reconnect.addEventListener('click', () => shown.open());
+ui.copy.addEventListener('click', () => {
+    shown.copy?.();
+    focus();
+});
 ui.ctrlAltDel.addEventListener('click', () => {
-    session?.engine?.ctrlAltDel();
-    session?.engine?.focus();
+    shown.engine?.ctrlAltDel();
+    shown.engine?.focus();
 });
 ui.fullscreen.hidden = !document.fullscreenEnabled;
 ui.fullscreen.addEventListener('click', () => toggleFullscreen().catch(() => {}));
@@ -221,16 +204,16 @@ ui.sendText.addEventListener('click', () => {
 });
 ui.textClose.addEventListener('click', () => {
     showTextForm(false);
-    session?.engine?.focus();
+    shown.engine?.focus();
 });
 ui.textForm.addEventListener('submit', (event) => {
     event.preventDefault();
     const { value } = ui.textArea;
     ui.textArea.value = '';
     showTextForm(false);
-    if (session?.engine) {
-        session.engine.focus();
-        sendText(session, value);
+    if (shown.engine) {
+        shown.engine.focus();
+        sendText(shown, value);
     }
 });
 /* The screen takes every key; this one leads out of it, for people without a pointer. */
@@ -238,9 +221,12 @@ ui.stage.addEventListener('keydown', (event) => {
     if (event.code === 'KeyM' && event.ctrlKey && event.altKey && event.shiftKey) {
         event.preventDefault();
         event.stopPropagation();
-        session?.engine?.releaseKeys();
+        shown.engine?.releaseKeys?.();
         ui.sendText.focus();
     }
 }, { capture: true });
-window.addEventListener('hashchange', reopen);
-open();
+window.addEventListener('hashchange', load);
+/* A browser may keep a page that was left, for the way back, and its consoles would stay in use. */
+window.addEventListener('pagehide', unload);
+window.addEventListener('pageshow', (event) => event.persisted && load());
+load();

@@ -9,12 +9,11 @@ const KEY_PAUSE_MS = 15; // a guest's keyboard queue is short
 
 const pause = (ms) => new Promise((done) => { setTimeout(done, ms); });
 
-/* Shows the console in `screen`.
- * openSocket(): a new websocket of this session; the first one's end is the session's end.
- * events: connected(), named(text), failed(text: a sentence on why the engine gave up), stopped(): no more will come.
- * Returns what the page's buttons may do; a console without one of them leaves it out. */
-export function start({ screen, openSocket, events }) {
-    const rfb = new RFB(screen, openSocket(), { shared: true });
+/* Shows the console behind `url` in `screen`; the contract of engines is in session.js. */
+export function start({ screen, url, events }) {
+    const socket = new WebSocket(url, 'binary');
+    events.socket(socket);
+    const rfb = new RFB(screen, socket, { shared: true });
     rfb.scaleViewport = true;
     rfb.background = 'transparent';
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// Reads what a console link says in its fragment, and makes the websocket's address of it.
+// Reads what a console link says in its fragment, and makes the websockets' addresses of it.
 
 const DEFAULT_PATH = 'websockify';
 
@@ -12,18 +12,25 @@ function decode(part) {
     }
 }
 
-/* "#type=vnc&token=T[&path=P]" → {type, token, path}; what the link lacks is ''. */
-export function parseLink(fragment) {
-    const fields = new Map();
+/* "#type=vnc&token=T[&path=P][&name=N]" → [{type, token, path, name}]; what the link lacks is ''.
+ * The same fields once more make the next console: the first field's name begins each. */
+export function parseLinks(fragment) {
+    const links = [];
+    let first = null;
     for (const pair of fragment.replace(/^#/, '').split('&')) {
         const [name, ...value] = pair.split('=');
-        fields.set(name, decode(value.join('=')));
+        first ??= name;
+        if (name === first) {
+            links.push(new Map());
+        }
+        links.at(-1).set(name, decode(value.join('=')));
     }
-    return {
+    return links.map((fields) => ({
         type: fields.get('type') ?? '',
         token: fields.get('token') ?? '',
         path: fields.get('path') || DEFAULT_PATH,
-    };
+        name: fields.get('name') ?? '',
+    }));
 }
 
 /* The websocket's URL on the page's own origin, or null if the path leads anywhere else. */

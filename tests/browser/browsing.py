@@ -19,6 +19,9 @@ import chromium  # noqa: E402
 from lab import case, ws  # noqa: E402
 
 NOVNC = os.environ.get("NOVNC_DIR", "/usr/share/novnc")
+ENGINES = (("noVNC", os.path.join(NOVNC, "core", "rfb.js")),
+           ("spice-html5", os.path.join(os.environ.get("SPICE_HTML5_DIR", "/usr/share/spice-html5"), "main.js")),
+           ("xterm.js", os.path.join(os.environ.get("XTERM_DIR", "/usr/share/nodejs/xterm"), "lib", "xterm.css")))
 PICTURE_TIMEOUT = 30
 _shared = {}
 
@@ -53,8 +56,9 @@ class BrowserCase(case.Case):
     def setUp(self):
         if not chromium.program():
             self.skipTest("no chromium on this machine")
-        if not os.path.exists(os.path.join(NOVNC, "core", "rfb.js")):
-            self.skipTest(f"no noVNC in {NOVNC}")
+        for name, path in ENGINES:
+            if not os.path.exists(path):
+                self.skipTest(f"no {name}: {path} is missing")
 
     def browse(self, url, **options):
         """A tab that shows url; its last sight is kept as a screenshot."""
@@ -74,8 +78,8 @@ class BrowserCase(case.Case):
     def url(self, proxy, path):
         return f"https://localhost:{proxy.port}/{path}"
 
-    def open_console(self, proxy, token, **options):
-        return self.browse(self.url(proxy, f"console.html#type=vnc&token={token}"), **options)
+    def open_console(self, proxy, token, type="vnc", **options):
+        return self.browse(self.url(proxy, f"console.html#type={type}&token={token}"), **options)
 
     def wait_state(self, page, state):
         page.wait(f"document.body.dataset.state === '{state}'", f"state {state}")
@@ -148,13 +152,17 @@ class ClosingServer:
     def upgrade(self, handler):
         path, _, query = handler.path.partition("?")
         self.targets.append((path, urllib.parse.parse_qsl(query)))
-        code, reason = self.ends.pop(0) if len(self.ends) > 1 else self.ends[0]
         handler.send_response(101)
         handler.send_header("Upgrade", "websocket")
         handler.send_header("Connection", "Upgrade")
         handler.send_header("Sec-WebSocket-Accept", ws.accept_value(handler.headers["Sec-WebSocket-Key"]))
         handler.send_header("Sec-WebSocket-Protocol", "binary")
         handler.end_headers()
+        self.talk(handler)
+        handler.close_connection = True
+
+    def talk(self, handler):
+        code, reason = self.ends.pop(0) if len(self.ends) > 1 else self.ends[0]
         if code is None:
             handler.wfile.write(ws.encode_frame(reason.encode(), mask=False))
             handler.rfile.read(1)           # the browser's close frame
@@ -163,7 +171,6 @@ class ClosingServer:
             payload = code.to_bytes(2, "big") + reason.encode()
         handler.wfile.write(ws.encode_frame(payload, opcode=ws.CLOSE, mask=False))
         handler.rfile.read(1)               # the browser's close frame, or its end
-        handler.close_connection = True
 
     def url(self, path):
         return f"http://localhost:{self.port}/{path}"
@@ -171,3 +178,26 @@ class ClosingServer:
     def stop(self):
         self._server.shutdown()
         self._server.server_close()
+
+
+class SayingServer(ClosingServer):
+    """Says what it is given on every websocket, frame by frame, and keeps what comes; then ends it, if told how."""
+
+    def __init__(self, frames, end=None):
+        super().__init__(web_root(), [])
+        self.frames = frames
+        self.end = end
+        self.heard = b""
+
+    def talk(self, handler):
+        for frame in self.frames:
+            handler.wfile.write(ws.encode_frame(frame, mask=False))
+        if self.end:
+            code, reason = self.end
+            handler.wfile.write(ws.encode_frame(code.to_bytes(2, "big") + reason.encode(), opcode=ws.CLOSE, mask=False))
+        while True:
+            head = handler.rfile.read(2)
+            if len(head) < 2 or head[0] & 15 == ws.CLOSE:
+                return
+            mask = handler.rfile.read(4)
+            self.heard += ws.apply_mask(handler.rfile.read(head[1] & 127), mask)

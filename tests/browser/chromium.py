@@ -32,7 +32,7 @@ MODIFIERS = {"Alt": 1, "Control": 2, "Shift": 8}
 MODIFIER_NUMBERS = {"Alt": 18, "Control": 17, "Shift": 16}
 
 CANVAS_PIXELS = """(() => {
-    const canvas = document.querySelector('canvas');
+    const canvas = document.querySelector('.screen.shown canvas') ?? document.querySelector('canvas');
     const { width, height } = canvas;
     const { data } = canvas.getContext('2d').getImageData(0, 0, width, height);
     let text = '';
@@ -206,6 +206,14 @@ class Page:
         for kind in ("mousePressed", "mouseReleased"):
             self.call("Input.dispatchMouseEvent", type=kind, button="left", clickCount=1, **box)
 
+    def double_click(self, selector, x, y):
+        """A real double click at a place inside an element."""
+        box = self.evaluate(f"document.querySelector({json.dumps(selector)}).getBoundingClientRect().toJSON()")
+        for count in (1, 2):
+            for kind in ("mousePressed", "mouseReleased"):
+                self.call("Input.dispatchMouseEvent", type=kind, button="left", clickCount=count,
+                          x=box["x"] + x, y=box["y"] + y)
+
     def type(self, text):
         """Types small letters, digits, spaces and line ends, key by key, wherever the focus is."""
         for char in text:
@@ -214,6 +222,11 @@ class Page:
             common = {"key": key, "code": code, "windowsVirtualKeyCode": number}
             self.call("Input.dispatchKeyEvent", type="keyDown", text=typed, **common)
             self.call("Input.dispatchKeyEvent", type="keyUp", **common)
+
+    def key(self, name):
+        """A key without a character, by its name ("ArrowLeft")."""
+        for kind in ("rawKeyDown", "keyUp"):
+            self.call("Input.dispatchKeyEvent", type=kind, key=name, code=name)
 
     def chord(self, modifiers, key):
         """Holds modifiers ("Control", "Alt", "Shift") down, presses a letter's key, lets go."""
@@ -236,6 +249,14 @@ class Page:
         """What the page's canvas shows, as a lab.picture.Picture."""
         pixels = self.evaluate(CANVAS_PIXELS)
         return picture.Picture(pixels["width"], pixels["height"], base64.b64decode(pixels["rgb"]))
+
+    def paste(self):
+        """Pastes the clipboard as the browser's own menu does, wherever the focus is."""
+        self.call("Input.dispatchKeyEvent", type="rawKeyDown", key="Paste", commands=["paste"])
+        self.call("Input.dispatchKeyEvent", type="keyUp", key="Paste")
+
+    def allow_clipboard(self):
+        self.browser.call("Browser.grantPermissions", permissions=["clipboardReadWrite", "clipboardSanitizedWrite"])
 
     def screenshot(self, path):
         image = self.call("Page.captureScreenshot", format="png")

@@ -2,8 +2,9 @@
 """The console page in a real browser: Chromium, virtconsoleproxyd, QEMU with VeNCrypt and x509 verify."""
 import os
 import shutil
+import struct
 
-from browsing import BrowserCase, ClosingServer, typed, web_root
+from browsing import BrowserCase, ClosingServer, SayingServer, typed, web_root
 from lab import case, guest, tap
 
 DEAD_ADDRESS = "127.0.0.1:1"      # nothing listens on tcpmux
@@ -26,6 +27,10 @@ CLOSE_CODES = (
     (4999, "code 4999", True),
 )
 
+# the page's engines behave alike at a session's end, each with a library of its own; vnc has them all
+ENGINES = {"vnc": "novnc", "spice": "spice-html5", "serial": "xterm"}
+SOME_CLOSE_CODES = [row for row in CLOSE_CODES if row[0] in (1000, 1002, 4401, 4409)]
+
 BAD_LINKS = (
     ("", "no token"),
     ("#", "no token"),
@@ -34,6 +39,7 @@ BAD_LINKS = (
     ("#token=abc", "does not say which type"),
     ("#type=telegraph&token=abc", "telegraph"),
     ("#type=constructor&token=abc", "constructor"),
+    ("#type=vnc&token=&type=serial&token=abc", "no token"),
     ("#type=<b id=x>bold</b>&token=abc", "<b id=x>bold</b>"),
     ("#type=vnc&token=abc&path=//elsewhere.example/", "leads away"),
     ("#type=vnc&token=abc&path=https://elsewhere.example/", "leads away"),
@@ -119,6 +125,16 @@ class TestScreen(BrowserCase):
         self.assertEqual(self.page.evaluate("document.body.dataset.state"), "ended")
         self.assertTrue(self.page.evaluate("document.querySelector('canvas') === null"))
         self.assert_secret(self.page, SECRET)
+
+    def test_page_left_and_back(self):
+        """The session ends with the page, though the browser may keep that; on the way back there is another."""
+        self.page.go("about:blank")
+        self.proxy.wait_line("session .* ended")
+        self.page.evaluate("history.back()")
+        self.wait_state(self.page, "connected")
+        self.wait_same_picture(self.page, self.vm)
+        self.page.type("q")
+        self.vm.expect_serial(typed("q"))
 
     def test_proxy_goes_down(self):
         self.proxy.terminate()
@@ -215,25 +231,35 @@ class TestLinks(BrowserCase):
         self.assertEqual(server.upgrades, 0)
 
     def test_missing_engine(self):
-        directory = case.new_directory("web")
-        shutil.copytree(web_root(), directory, dirs_exist_ok=True)
-        shutil.rmtree(os.path.join(directory, "novnc"))
-        page = self.browse(self.serve(directory=directory).url("console.html#type=vnc&token=abc"))
-        self.wait_state(page, "failed")
-        self.assertIn("viewer for vnc consoles could not be loaded", page.text())
+        for type, name in ENGINES.items():
+            with self.subTest(type):
+                directory = case.new_directory("web")
+                shutil.copytree(web_root(), directory, dirs_exist_ok=True)
+                shutil.rmtree(os.path.join(directory, name))
+                page = self.browse(self.serve(directory=directory).url(f"console.html#type={type}&token=abc"))
+                self.wait_state(page, "failed")
+                self.assertIn(f"viewer for {type} consoles could not be loaded", page.text())
 
-    def test_close_codes(self):
+    def check_close_codes(self, type, codes):
         page = self.browse("about:blank")
-        for code, words, again in CLOSE_CODES:
-            with self.subTest(code):
+        for code, words, again in codes:
+            with self.subTest(type=type, code=code):
                 server = self.serve((code, f"because of <i>{code}</i>"))
-                page.go(server.url(f"console.html#type=vnc&token={SECRET}"))
+                page.go(server.url(f"console.html#type={type}&token={SECRET}"))
                 self.wait_state(page, "ended")
                 self.assertEqual(page.evaluate("document.body.dataset.closeCode"), str(code))
                 self.assertIn(words, page.text())
                 self.assertIn(f"The proxy says: because of <i>{code}</i>", page.text())
+                self.assertIn("No console", page.text())
                 self.assertEqual("Reconnect" in page.text(), again)
                 self.assert_secret(page, SECRET)
+
+    def test_close_codes(self):
+        self.check_close_codes("vnc", CLOSE_CODES)
+
+    def test_close_codes_of_other_engines(self):
+        for type in ("spice", "serial"):
+            self.check_close_codes(type, SOME_CLOSE_CODES)
 
     def test_nonsense_from_the_console(self):
         page = self.browse(self.serve((None, "RFB 999.999\n")).url("console.html#type=vnc&token=abc"))
@@ -241,13 +267,44 @@ class TestLinks(BrowserCase):
         self.assertEqual(page.evaluate("document.body.dataset.closeCode"), "1005")
         self.assertIn("could not make sense", page.text())
 
+    def test_spice_nonsense(self):
+        page = self.browse(self.serve((None, "no SPICE server says so")).url("console.html#type=spice&token=abc"))
+        self.wait_state(page, "ended")
+        self.assertEqual(page.evaluate("document.body.dataset.closeCode"), "1005")
+
+    def test_spice_refusal(self):
+        """The proxy refuses in SPICE's words first; the close code says more."""
+        refusal = struct.pack("<4sIIII174x", b"REDQ", 2, 2, 178, 7)
+        server = SayingServer([refusal], end=(4403, "Not this console"))
+        self.addCleanup(server.stop)
+        page = self.browse(server.url(f"console.html#type=spice&token={SECRET}"))
+        self.wait_state(page, "ended")
+        self.assertEqual(page.evaluate("document.body.dataset.closeCode"), "4403")
+        self.assertIn("The proxy says: Not this console", page.text())
+        self.assert_secret(page, SECRET)
+
+    def test_spice_ticket_with_a_zero_in_front(self):
+        """One of 256: spice-html5 by itself moves the rest of it to the front, and the server refuses that."""
+        page = self.browse(self.serve().url("console.html"))
+        self.wait_state(page, "failed")
+        sent = page.evaluate("""(async () => {
+            await import('/engine-spice.js');
+            const { SpiceConn } = await import('/spice-html5/spiceconn.js');
+            let sent;
+            SpiceConn.prototype.send_ticket.call({ ws: { send: (data) => { sent = data; } } }, Array(127).fill(7));
+            return [...new Uint8Array(sent)];
+        })()""")
+        self.assertEqual(sent, [1, 0, 0, 0, 0] + [7] * 127)
+
     def test_moved(self):
         """4410: the page asks again by itself, once."""
-        server = self.serve((4410, "moved"))
-        page = self.browse(server.url("console.html#type=vnc&token=abc"))
-        self.wait_state(page, "ended")
-        self.assertEqual(server.upgrades, 2)
-        self.assertIn("has moved to another host", page.text())
+        for type in ENGINES:
+            with self.subTest(type):
+                server = self.serve((4410, "moved"))
+                page = self.browse(server.url(f"console.html#type={type}&token=abc"))
+                self.wait_state(page, "ended")
+                self.assertEqual(server.upgrades, 2)
+                self.assertIn("has moved to another host", page.text())
         page.click("#reconnect")
         page.wait("document.body.dataset.state === 'connecting'", "another try")
         self.wait_state(page, "ended")
@@ -259,6 +316,33 @@ class TestLinks(BrowserCase):
         page.wait("document.body.innerText.includes('asking again')", "the move in words")
         self.wait_state(page, "ended")
         self.assertEqual(page.evaluate("document.body.dataset.closeCode"), "4404")
+
+    def test_tabs(self):
+        """A tab for each console; each asks when it is first shown, and tells its own end."""
+        server = self.serve((4404, ""), (4409, ""), (4503, ""))
+        page = self.browse(server.url("console.html#type=vnc&token=one&type=serial&token=two"
+                                      "&name=%3Ci%3EB%3C/i%3E&type=spice&token=three&path=p"))
+        tabs = "[...document.querySelectorAll('#tabs button')]"
+        self.wait_state(page, "ended")
+        self.assertIn("no console to connect to", page.text())
+        self.assertEqual(page.evaluate(f"{tabs}.map((tab) => tab.textContent)"),
+                         ["Screen (VNC)", "<i>B</i>", "Screen (SPICE)"])
+        self.assertEqual(server.targets, [("/websockify", [("token", "one")])])
+
+        page.click("#tabs button:nth-child(2)")
+        page.wait("document.body.innerText.includes('in use')", "the second console's end")
+        page.click("#tabs button:nth-child(1)")
+        page.wait("document.body.innerText.includes('no console to connect to')", "the first console's end")
+        self.assertEqual(len(server.targets), 2)
+
+        page.evaluate("document.querySelector('#tabs [aria-selected=true]').focus()")
+        page.key("ArrowLeft")             # from the first to the last, and Enter presses it
+        self.assertEqual(page.evaluate("document.activeElement.textContent"), "Screen (SPICE)")
+        page.type("\n")
+        page.wait("document.body.innerText.includes('cannot check links')", "the third console's end")
+        self.assertEqual(server.targets[1:], [("/websockify", [("token", "two")]), ("/p", [("token", "three")])])
+        self.assertEqual(page.evaluate(f"{tabs}.map((tab) => tab.getAttribute('aria-selected'))"),
+                         ["false", "false", "true"])
 
     def test_token_as_written(self):
         """What stands in the fragment arrives in the query, encoded or not."""

@@ -95,7 +95,8 @@ class TestDemo(BrowserCase):
     def test_shown_typed_and_ended(self):
         demo = self.start()
         url = demo.wait_url()
-        self.assertRegex(url, r"^https://localhost:\d+/console\.html#type=vnc&token=[\w-]{32,}$")
+        self.assertRegex(url, r"^https://localhost:\d+/console\.html#type=vnc&token=[\w-]{32,}"
+                              r"&type=serial&token=[\w-]{32,}$")
         page = self.browse(url)
         self.wait_state(page, "connected")
         self.assertIn("Connected to QEMU (demo guest)", page.text())
@@ -104,6 +105,12 @@ class TestDemo(BrowserCase):
         before = page.canvas()
         page.type("hello demo\n")
         guest.wait_until(lambda: page.canvas() != before, "typed keys on the screen")
+        before = page.canvas()
+        page.click("#tabs button:nth-child(2)")
+        page.wait("document.body.dataset.type === 'serial' && document.body.dataset.state === 'connected'", "the port")
+        page.type("hello port\n")
+        page.click("#tabs button:nth-child(1)")
+        guest.wait_until(lambda: page.canvas() != before, "the port's bytes on the screen")
         self.assertGreaterEqual(len(demo.processes()), 3)
         demo.process.send_signal(signal.SIGINT)
         status, output = demo.wait_end()

@@ -52,6 +52,21 @@ def vnc(address, **fields):
     return {"type": "vnc", "address": address, **fields}
 
 
+def serial(address, **fields):
+    return {"type": "serial", "address": address, **fields}
+
+
+# what a service of a lab's console of this kind says beside its address
+SERIAL_KINDS = {
+    "raw": {"insecure": True},
+    "telnet": {"insecure": True, "telnet": True},
+    "tls raw": {},
+    "tls telnet": {"telnet": True},
+    "unix raw": {},
+    "unix telnet": {"telnet": True},
+}
+
+
 class Case(unittest.TestCase):
     @property
     def certs(self):

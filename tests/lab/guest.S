@@ -7,6 +7,7 @@
 #   a serial byte   on the screen and on COM1
 #   F1, serial 06   floods the screen (mode 13h, redrawn without end) until a key or a serial byte
 #   serial 07       sends 65536 bytes on COM1
+#   serial 05       sends bytes on COM1 without end, until a serial byte
 #
 # The text cursor is hidden: it blinks, and two pictures of the screen could not be compared.
 
@@ -108,6 +109,8 @@ serial:
         je flood
         cmp $7, %al
         je flood_serial
+        cmp $5, %al
+        je endless
         call both
         jmp wait
 
@@ -119,6 +122,15 @@ flood_serial:
         call send
         loop 1b
         jmp wait
+
+endless:
+        mov $'.', %al
+        call send
+        call serial_ready
+        jz endless
+        mov $COM1, %dx
+        in %dx, %al
+        jmp screen
 
 flood:
         mov $0x0013, %ax

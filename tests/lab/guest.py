@@ -16,10 +16,17 @@ Guest(directory,             # private to this guest; made if missing
       vnc="",                # more options of QEMU's -vnc, e.g. "power-control=on,share=ignore"
       name="lab",            # the desktop's name is then "QEMU (lab)"
       image=None,            # a ready floppy image; default: built in directory
-      arguments=())          # more arguments for QEMU
+      arguments=(),          # more arguments for QEMU
+      serial=None,           # COM1 as a console to connect to, see below; default: vm.serial
+      virtio=None)           # likewise, and the guest never reads it: a virtio console
+
+A console is "raw", "telnet" or "tn3270", and with "tls " before it there is TLS, with "unix " it is
+a unix socket. vm.serial_address and vm.virtio_address are what a service calls it then. COM1 is not
+vm.serial any more, but vm.serial_log() is all that the guest said there, heard or not.
 """
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -32,6 +39,7 @@ BANNER = b"LAB READY\r\n> "
 FLOOD_SCREEN = b"\x06"
 FLOOD_SERIAL = b"\x07"
 FLOOD_SERIAL_BYTES = 65536
+FLOOD_ENDLESS = b"\x05"
 START_TIMEOUT = 60
 QMP_TIMEOUT = 60
 FLOPPY_BYTES = 1440 * 1024
@@ -53,7 +61,7 @@ def build_image(path):
 
 class Guest:
     def __init__(self, directory, tls=None, verify=True, sanity_check=True, password=None,
-                 vnc="", name="lab", image=None, arguments=()):
+                 vnc="", name="lab", image=None, arguments=(), serial=None, virtio=None):
         self.directory = os.path.abspath(directory)
         self.name = name
         self.events = []
@@ -62,7 +70,8 @@ class Guest:
         # connected sockets instead of paths: no stale files, no limit on a path's length
         self.serial, serial_far = socket.socketpair()
         self._monitor, monitor_far = socket.socketpair()
-        command = self._machine(image, serial_far, monitor_far)
+        command = self._machine(image, monitor_far)
+        command += self._com1(serial, serial_far) + self._virtio(virtio)
         command += self._vnc(tls, verify, sanity_check, password, vnc)
         self._log = os.path.join(self.directory, "qemu.log")
         with open(self._log, "wb") as log:
@@ -102,6 +111,18 @@ class Guest:
                 raise EOFError(f"COM1 ended after {seen!r}")
             seen += data
         return seen
+
+    @property
+    def serial_address(self):
+        return self._console_address("serial")
+
+    @property
+    def virtio_address(self):
+        return self._console_address("virtio")
+
+    def serial_log(self):
+        with open(self._path("serial.log"), "rb") as log:
+            return log.read()
 
     def flood_screen(self):
         """Lets the guest redraw its whole screen without end; end_flood() stops that."""
@@ -165,7 +186,7 @@ class Guest:
             if "event" in message:
                 self.events.append(message["event"])
 
-    def _machine(self, image, serial, monitor):
+    def _machine(self, image, monitor):
         # setpriv: a test that is killed must not leave its guest behind
         return ["setpriv", "--pdeathsig", "KILL", "qemu-system-x86_64",
                 "-nodefaults", "-no-user-config", "-name", self.name,
@@ -173,9 +194,36 @@ class Guest:
                 "-net", "none", "-boot", "order=a",
                 "-drive", f"if=floppy,format=raw,readonly=on,file={_escape(image)}",
                 "-chardev", f"socket,id=monitor,fd={monitor.fileno()}",
-                "-mon", "chardev=monitor,mode=control",
-                "-chardev", f"socket,id=serial,fd={serial.fileno()}",
-                "-serial", "chardev:serial"]
+                "-mon", "chardev=monitor,mode=control"]
+
+    def _com1(self, kind, far):
+        self._has_log = kind is not None
+        chardev = f"socket,id=serial,fd={far.fileno()}"
+        if kind is not None:
+            chardev = self._console("serial", kind) + f",logfile={_escape(self._path('serial.log'))}"
+        return ["-chardev", chardev, "-serial", "chardev:serial"]
+
+    def _virtio(self, kind):
+        if kind is None:
+            return []
+        return ["-device", "virtio-serial", "-chardev", self._console("virtio", kind),
+                "-device", "virtconsole,chardev=virtio"]
+
+    def _console(self, name, kind):
+        *where, protocol = kind.split()
+        option = {"raw": "", "telnet": ",telnet=on", "tn3270": ",tn3270=on"}[protocol]
+        at = {"": "host=127.0.0.1,port=0", "tls": "host=127.0.0.1,port=0,tls-creds=tls",
+              "unix": f"path={_escape(self._path(name))}"}["".join(where)]
+        return f"socket,id={name},{at},server=on,wait=off{option}"
+
+    def _console_address(self, name):
+        if os.path.exists(self._path(name)):
+            return f"unix:{self._path(name)}"
+        [label] = [one["filename"] for one in self.qmp("query-chardev") if one["label"] == name]
+        return re.search(r"127\.0\.0\.1:\d+", label)[0]
+
+    def _path(self, name):
+        return os.path.join(self.directory, name)
 
     def _vnc(self, tls, verify, sanity_check, password, more):
         command = []
@@ -200,7 +248,10 @@ class Guest:
         self._qmp_message()                  # greeting
         self.qmp("qmp_capabilities")
         self.port = int(self.qmp("query-vnc")["service"])
-        self.expect_serial(BANNER, START_TIMEOUT)
+        if self._has_log:
+            wait_until(lambda: BANNER in self.serial_log(), "the banner", START_TIMEOUT)
+        else:
+            self.expect_serial(BANNER, START_TIMEOUT)
 
     def _qmp_message(self):
         while b"\n" not in self._unread:

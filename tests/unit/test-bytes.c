@@ -96,13 +96,24 @@ test_full(Fixture *self, gconstpointer data G_GNUC_UNUSED)
     g_assert_false(vc_put_u8(&self->buffer, 1));
 }
 
+static void
+test_little_endian(Fixture *self G_GNUC_UNUSED, gconstpointer data G_GNUC_UNUSED)
+{
+    guint8 bytes[] = {0xfe, 0xdc, 0xba, 0x98, 0x76};
+
+    g_assert_cmphex(vc_get_u16le(bytes), ==, 0xdcfe);
+    g_assert_cmphex(vc_get_u32le(bytes), ==, 0x98badcfe);
+    vc_set_u32le(bytes + 1, 0x01020384);
+    g_assert_cmpmem(bytes, sizeof bytes, "\xfe\x84\x03\x02\x01", 5);
+}
+
 static const struct {
     const char *path;
     void (*run)(Fixture *self, gconstpointer data);
 } tests[] = {
     {"/bytes/order", test_order},       {"/bytes/peek", test_peek},
     {"/bytes/extremes", test_extremes}, {"/bytes/short", test_short},
-    {"/bytes/full", test_full},
+    {"/bytes/full", test_full},         {"/bytes/little-endian", test_little_endian},
 };
 
 int

@@ -6,6 +6,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "common/error.h"
@@ -116,6 +117,98 @@ assert_connected(Fixture *self)
     g_assert_cmpmem(greeting, sizeof greeting, "hello", 5);
     peer_write(self->fd, "world", 5);
 }
+
+/* --- unix sockets --- */
+
+typedef struct {
+    char *directory;
+    char *path;
+    int fd; /* listens */
+} Socket;
+
+static struct sockaddr_un
+name_of(const char *path)
+{
+    struct sockaddr_un name = {.sun_family = AF_UNIX};
+
+    g_strlcpy(name.sun_path, path, sizeof name.sun_path);
+    return name;
+}
+
+static void
+socket_init(Socket *self, int backlog)
+{
+    self->directory = g_dir_make_tmp("vcp-dial-XXXXXX", NULL);
+    self->path = g_build_filename(self->directory, "socket", NULL);
+    self->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    struct sockaddr_un name = name_of(self->path);
+    g_assert_cmpint(bind(self->fd, (struct sockaddr *)&name, sizeof name), ==, 0);
+    g_assert_cmpint(listen(self->fd, backlog), ==, 0);
+}
+
+static void
+socket_clear(Socket *self)
+{
+    close(self->fd);
+    g_assert_cmpint(unlink(self->path), ==, 0);
+    g_assert_cmpint(rmdir(self->directory), ==, 0);
+    g_free(self->path);
+    g_free(self->directory);
+}
+
+static void
+dial_unix(Fixture *self, const char *path)
+{
+    VcpDial *started = vcp_dial_unix(&self->loop, path, LONG_MS, on_dialled, self);
+
+    g_assert_nonnull(started);
+    g_assert_cmpuint(self->calls, ==, 0);
+    uv_run(&self->loop, UV_RUN_DEFAULT);
+    g_assert_cmpuint(self->calls, ==, 1);
+}
+
+static void
+test_unix(Fixture *self, gconstpointer data G_GNUC_UNUSED)
+{
+    Socket server;
+    char byte = 'x';
+
+    socket_init(&server, 1);
+    dial_unix(self, server.path);
+    g_assert_no_error(self->error);
+    g_assert_cmpint(fcntl(self->fd, F_GETFL) & O_NONBLOCK, !=, 0);
+    int fd = accept(server.fd, NULL, NULL);
+    g_assert_cmpint(write(self->fd, &byte, 1), ==, 1);
+    peer_read(fd, &byte, 1);
+    close(fd);
+    socket_clear(&server);
+}
+
+static void
+test_unix_nobody(Fixture *self, gconstpointer data G_GNUC_UNUSED)
+{
+    dial_unix(self, "/nonexistent/socket");
+    g_assert_error(self->error, VC_ERROR, VC_ERROR_REFUSED);
+}
+
+/* A queue of 0 holds one; a further one is told so at once. */
+static void
+test_unix_full(Fixture *self, gconstpointer data G_GNUC_UNUSED)
+{
+    int first = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    Socket server;
+
+    socket_init(&server, 0);
+    struct sockaddr_un name = name_of(server.path);
+    g_assert_cmpint(connect(first, (struct sockaddr *)&name, sizeof name), ==, 0);
+    dial_unix(self, server.path);
+    g_assert_error(self->error, VC_ERROR, VC_ERROR_IN_USE);
+    close(first);
+    socket_clear(&server);
+}
+
+/* --- TCP --- */
 
 static void
 test_literal(Fixture *self, gconstpointer data G_GNUC_UNUSED)
@@ -247,6 +340,9 @@ static const struct {
     const char *path;
     void (*run)(Fixture *self, gconstpointer data);
 } tests[] = {
+    {"/dial/unix", test_unix},
+    {"/dial/unix-nobody", test_unix_nobody},
+    {"/dial/unix-full", test_unix_full},
     {"/dial/literal", test_literal},
     {"/dial/name", test_name},
     {"/dial/refused", test_refused},

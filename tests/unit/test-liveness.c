@@ -53,10 +53,29 @@ test_paused_is_not_mute(void)
     VcpLiveness life = fresh();
 
     vcp_liveness_set(&life, START_MS, TRUE, FALSE, 0);
-    for (guint64 now = START_MS; now < START_MS + 1000000; now += 25000)
+    for (guint64 now = START_MS; now < START_MS + 1000000; now += 25000) {
+        while (vcp_liveness_check(&life, now) == VCP_LIFE_PEEK)
+            continue;
         g_assert_cmpint(vcp_liveness_check(&life, now), ==, VCP_LIFE_FINE);
+    }
     vcp_liveness_set(&life, START_MS + 1000000, FALSE, FALSE, 0);
     g_assert_cmpint(vcp_liveness_check(&life, START_MS + 1000000), ==, VCP_LIFE_PING);
+}
+
+/* Nothing but a look at it tells when it has gone. */
+static void
+test_paused_is_looked_at(void)
+{
+    VcpLiveness life = fresh();
+
+    vcp_liveness_set(&life, START_MS + 500, TRUE, FALSE, 0);
+    vcp_liveness_set(&life, START_MS + 900, TRUE, FALSE, 0);
+    g_assert_cmpuint(vcp_liveness_due(&life), ==, START_MS + 2500);
+    g_assert_cmpint(vcp_liveness_check(&life, START_MS + 2499), ==, VCP_LIFE_FINE);
+    g_assert_cmpint(vcp_liveness_check(&life, START_MS + 2500), ==, VCP_LIFE_PEEK);
+    g_assert_cmpuint(vcp_liveness_due(&life), ==, START_MS + 4500);
+    vcp_liveness_set(&life, START_MS + 3000, FALSE, FALSE, 0);
+    g_assert_cmpint(vcp_liveness_check(&life, START_MS + 4500), ==, VCP_LIFE_FINE);
 }
 
 static void
@@ -103,6 +122,7 @@ main(int argc, char **argv)
     g_test_add_func("/liveness/mute", test_mute);
     g_test_add_func("/liveness/answers", test_answers);
     g_test_add_func("/liveness/paused", test_paused_is_not_mute);
+    g_test_add_func("/liveness/peek", test_paused_is_looked_at);
     g_test_add_func("/liveness/stuck", test_stuck);
     g_test_add_func("/liveness/slow", test_slow_is_not_stuck);
     return g_test_run();

@@ -102,6 +102,63 @@ feed(Player *self, VcpSide side, const guint8 *data, gsize length)
     g_assert_true(vc_buffer_append(&self->from[side], data, length));
 }
 
+static const VcpNote *
+pending_note(const Player *self)
+{
+    const VcpHandshakeOps *ops = self->handshake->ops;
+
+    return ops->note != NULL && self->refusal == NULL && self->step != VCP_STEP_FAILED
+               ? ops->note(self->handshake)
+               : NULL;
+}
+
+/* As the transcript has it: one that comes several times in a row is there once. */
+static guint
+add_channel(GString *text, const VcpNote *note, guint i)
+{
+    const VcpChannel *first = &note->channels[i];
+    guint n = 1;
+
+    while (i + n < note->n_channels && memcmp(first, &first[n], sizeof *first) == 0)
+        n++;
+    g_string_append_printf(text, " %u.%u", first->type, first->id);
+    if (n > 1)
+        g_string_append_printf(text, "*%u", n);
+    return n;
+}
+
+static char *
+describe(const VcpNote *note)
+{
+    static const char *const kinds[] = {
+        [VCP_NOTE_MAIN] = "main",
+        [VCP_NOTE_CHANNEL] = "channel",
+        [VCP_NOTE_SESSION] = "session",
+        [VCP_NOTE_CHANNELS] = "channels",
+    };
+    g_autoptr(GString) text = g_string_new(kinds[note->kind]);
+
+    if (note->kind == VCP_NOTE_CHANNEL || note->kind == VCP_NOTE_SESSION)
+        g_string_append_printf(text, " %u", note->session_id);
+    for (guint i = 0; i < note->n_channels;)
+        i += add_channel(text, note, i);
+    return g_strdup(text->str);
+}
+
+/* Nothing goes on behind the note until it is answered. */
+static void
+answer_note(Player *self, const TranscriptStep *step)
+{
+    const VcpNote *note = pending_note(self);
+
+    g_assert_nonnull(note);
+    g_autofree char *text = describe(note);
+    g_assert_cmpstr(text, ==, step->text);
+    self->handshake->ops->noted(self->handshake, step->answer);
+    if (step->answer == VCP_STORE_OK)
+        run(self);
+}
+
 static void
 check_failure(const Player *self, const TranscriptStep *step)
 {
@@ -157,6 +214,9 @@ play_step(Player *self, const TranscriptStep *step)
     case TRANSCRIPT_SPLICE:
         self->expected = VCP_STEP_SPLICE;
         return;
+    case TRANSCRIPT_STORE:
+        answer_note(self, step);
+        return;
     case TRANSCRIPT_FAIL:
         check_failure(self, step);
         self->expected = VCP_STEP_FAILED;
@@ -188,6 +248,7 @@ transcript_replay_bytes(const Transcript *self)
     g_assert_cmpint(player.refused, ==, refused);
     g_assert_cmpuint(player.sent[VCP_TENANT]->len, ==, 0);
     g_assert_cmpuint(player.sent[VCP_COMPUTE]->len, ==, 0);
+    g_assert_null(pending_note(&player));
     player_clear(&player);
 }
 
@@ -197,7 +258,8 @@ typedef struct {
     guint end;
     GByteArray *input[2];
     GByteArray *output[2];
-    const TranscriptStep *last; /* START_TLS, SPLICE, FAIL; NULL: none */
+    const TranscriptStep *last;  /* START_TLS, SPLICE, FAIL; NULL: none */
+    const TranscriptStep *store; /* nullable */
     gboolean refused;
 } Segment;
 
@@ -210,6 +272,8 @@ segment_add(Segment *self, const TranscriptStep *step)
         g_byte_array_append(self->output[step->side], step->bytes->data, step->bytes->len);
     else if (step->op == TRANSCRIPT_REFUSED)
         self->refused = TRUE;
+    else if (step->op == TRANSCRIPT_STORE)
+        self->store = step;
     else if (step->op != TRANSCRIPT_REFUSE)
         self->last = step;
 }
@@ -221,7 +285,7 @@ ends_segment(const Transcript *transcript, guint i)
     const TranscriptStep *next = nth(transcript, i + 1);
 
     return next == NULL || next->op == TRANSCRIPT_REFUSE || step->op == TRANSCRIPT_START_TLS ||
-           step->op == TRANSCRIPT_FAIL;
+           step->op == TRANSCRIPT_STORE || step->op == TRANSCRIPT_FAIL;
 }
 
 static void
@@ -284,6 +348,10 @@ check_segment(Player *player, const Segment *segment)
     check_sent(player, VCP_COMPUTE, segment->output[VCP_COMPUTE]);
     if (player->step == VCP_STEP_START_TLS)
         player->step = player->expected = VCP_STEP_WAIT;
+    if (segment->store != NULL)
+        answer_note(player, segment->store);
+    else
+        g_assert_null(pending_note(player));
 }
 
 static void
@@ -361,6 +429,11 @@ replay_cut(const Transcript *self, VcpSide silent, gsize after)
             if (player.step != VCP_STEP_START_TLS)
                 break;
             player.step = VCP_STEP_WAIT;
+        } else if (step->op == TRANSCRIPT_STORE) {
+            run(&player);
+            if (pending_note(&player) == NULL)
+                break;
+            answer_note(&player, step);
         }
     }
     run(&player);

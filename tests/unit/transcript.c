@@ -106,7 +106,9 @@ parse_option(Transcript *self, json_t *json, const char *word, const Place *plac
             return;
         }
     }
-    if (g_str_has_prefix(word, "password="))
+    if (g_str_equal(word, "spice"))
+        json_object_set_new(json, "type", json_string("spice"));
+    else if (g_str_has_prefix(word, "password="))
         json_object_set_new(json, "password", json_string(strchr(word, '=') + 1));
     else if (g_str_equal(word, "no-credentials"))
         self->has_credentials = FALSE;
@@ -165,10 +167,51 @@ static const struct {
     {"compute<", TRANSCRIPT_EXPECT, VCP_COMPUTE},
     {"start-tls", TRANSCRIPT_START_TLS, VCP_COMPUTE},
     {"splice", TRANSCRIPT_SPLICE, VCP_TENANT},
+    {"store", TRANSCRIPT_STORE, VCP_TENANT},
     {"fail", TRANSCRIPT_FAIL, VCP_TENANT},
     {"refuse", TRANSCRIPT_REFUSE, VCP_TENANT},
     {"refused", TRANSCRIPT_REFUSED, VCP_TENANT},
 };
+
+static void
+parse_store(TranscriptStep *step, const char *rest, const Place *place)
+{
+    static const char *const answers[] = {
+        [VCP_STORE_OK] = "ok",
+        [VCP_STORE_TAKEN] = "taken",
+        [VCP_STORE_SPENT] = "spent",
+        [VCP_STORE_UNKNOWN] = "unknown",
+        [VCP_STORE_NOT_LISTED] = "not-listed",
+        [VCP_STORE_AWAY] = "away",
+    };
+    const char *space = strrchr(rest, ' ');
+    gsize i = 0;
+
+    if (space == NULL)
+        malformed(place, "a note without an answer");
+    while (i < G_N_ELEMENTS(answers) && !g_str_equal(space + 1, answers[i]))
+        i++;
+    if (i == G_N_ELEMENTS(answers))
+        malformed(place, "unknown answer of the store");
+    step->text = g_strndup(rest, (gsize)(space - rest));
+    step->answer = (VcpStoreAnswer)i;
+}
+
+/* What a side is sent at once may stand in several lines. */
+static void
+add_step(Transcript *self, TranscriptStep *step)
+{
+    TranscriptStep *last =
+        self->steps->len > 0 ? g_ptr_array_index(self->steps, self->steps->len - 1) : NULL;
+
+    if (last == NULL || step->op != TRANSCRIPT_EXPECT || last->op != TRANSCRIPT_EXPECT ||
+        last->side != step->side) {
+        g_ptr_array_add(self->steps, step);
+        return;
+    }
+    g_byte_array_append(last->bytes, step->bytes->data, step->bytes->len);
+    step_free(step);
+}
 
 static void
 parse_step(Transcript *self, const char *word, const char *rest, const Place *place)
@@ -184,6 +227,8 @@ parse_step(Transcript *self, const char *word, const char *rest, const Place *pl
     step->side = ops[i].side;
     if (step->op == TRANSCRIPT_SEND || step->op == TRANSCRIPT_EXPECT)
         step->bytes = parse_bytes(rest, place);
+    else if (step->op == TRANSCRIPT_STORE)
+        parse_store(step, rest, place);
     else if (step->op == TRANSCRIPT_REFUSE)
         step->word = g_strdup(rest);
     else if (step->op == TRANSCRIPT_FAIL) {
@@ -191,7 +236,7 @@ parse_step(Transcript *self, const char *word, const char *rest, const Place *pl
         step->word = space != NULL ? g_strndup(rest, (gsize)(space - rest)) : g_strdup(rest);
         step->text = space != NULL ? g_strdup(space + 1) : NULL;
     }
-    g_ptr_array_add(self->steps, step);
+    add_step(self, step);
 }
 
 /* lines: of a case, from below its name; the same lines are parsed for every case that they

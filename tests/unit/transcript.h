@@ -4,10 +4,14 @@
  *
  *     # a comment
  *     case <name>            begins a case; lines before the first case begin every one of them
- *     service [insecure] [tunnel] [power] [no-credentials] [password=<text>]
+ *     service [spice] [insecure] [tunnel] [power] [no-credentials] [password=<text>]
  *     compute> <bytes>       the hypervisor sends; tenant> the client sends
  *     compute< <bytes>       the hypervisor is sent; tenant< the client is sent
  *     start-tls | splice     the handshake says so, now and not before
+ *     store <note> <answer>  the store is told, now and not before, and answers; <note> is
+ *                            main | channel <session> <t>.<id> | session <session> |
+ *                            channels <t>.<id>[*<n>]…, <answer> ok | taken | spent | unknown |
+ *                            not-listed | away
  *     fail <error> [<text>]  it fails with this error, whose message has the text in it
  *     refuse <text>          the session turns the client away; client bytes after it go there
  *     refused                the client has been told
@@ -23,6 +27,7 @@ typedef enum {
     TRANSCRIPT_EXPECT,
     TRANSCRIPT_START_TLS,
     TRANSCRIPT_SPLICE,
+    TRANSCRIPT_STORE,
     TRANSCRIPT_FAIL,
     TRANSCRIPT_REFUSE,
     TRANSCRIPT_REFUSED,
@@ -33,7 +38,8 @@ typedef struct {
     VcpSide side;
     GByteArray *bytes; /* SEND, EXPECT */
     char *word;        /* FAIL: the error's name; REFUSE: the reason */
-    char *text;        /* FAIL: part of the message; nullable */
+    char *text;        /* FAIL: part of the message, nullable; STORE: the note */
+    VcpStoreAnswer answer;
 } TranscriptStep;
 
 typedef struct {
@@ -62,3 +68,6 @@ void transcript_replay_truncated(const Transcript *self);
 
 /* One byte in the clear behind the last one before TLS: a failure. */
 void transcript_replay_injected(const Transcript *self);
+
+/* A main(): every case of every tests/transcripts/<prefix>*.txt, replayed in every way. */
+int transcript_suite(int argc, char **argv, const char *prefix);

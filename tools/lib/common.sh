@@ -5,10 +5,11 @@
 
 BUILD_PACKAGES=(meson ninja-build pkg-config gcc libc6-dev binutils python3 python3-docutils
     libwebsockets-dev libwebsockets-evlib-uv libuv1-dev libgnutls28-dev libcurl4-gnutls-dev
-    libjansson-dev libglib2.0-dev libssl-dev libsystemd-dev
+    libjansson-dev libglib2.0-dev libssl-dev libsystemd-dev libhiredis-dev
     libvirt-dev libmicrohttpd-dev libxml2-dev)
-DEMO_PACKAGES=(qemu-system-x86 novnc gnutls-bin libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients)
-TEST_PACKAGES=(chromium fonts-dejavu-core openssl stunnel4 iproute2 procps strace valgrind libc6-dbg
+DEMO_PACKAGES=(qemu-system-x86 libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients
+    novnc spice-html5 node-xterm gnutls-bin)
+TEST_PACKAGES=(chromium fonts-dejavu-core openssl stunnel4 redis-server strace iproute2 procps valgrind libc6-dbg
     clang libclang-rt-14-dev llvm clang-format shellcheck)
 
 die() {

@@ -36,10 +36,13 @@ Open this in a browser:
 It asks about the certificate, because the demo has just made it. Accept the warning, or trust the
 demo's CA first: {ca}
 {remote}
-Keys that you type there appear on the guest's screen; F1 floods the screen, any key ends that.
+The page has a tab for each console of the guest: {consoles}. What you type in either
+appears on the guest's screen. On the screen F1 floods it, and any key ends that; on the serial port
+Ctrl-E prints without end, and any key ends that.
 The proxy's log: {log}
 Ctrl-C takes everything down.
 """
+CONSOLES = {"vnc": "its screen by VNC", "serial": "its serial port"}
 FROM_ELSEWHERE = "From another computer: ssh -L {port}:127.0.0.1:{port} {host}, then the same URL there.\n"
 
 
@@ -116,16 +119,18 @@ class Demo:
         with Step("Assembling the console page"):
             run([os.path.join(TOP, "tools", "make-web-root"), self.path("web")])
         with Step("Starting the guest"):
-            self.guest = guest.Guest(self.path("guest"), tls=certs.qemu_dir(), name="demo guest")
+            self.guest = guest.Guest(self.path("guest"), tls=certs.qemu_dir(), name="demo guest", serial="tls raw")
         with Step("Starting the proxy"):
-            token = secrets.token_urlsafe(24)
-            self._write_tokens({token: {"type": "vnc", "address": self.guest.address}})
+            services = self._services()
+            self._write_tokens(services)
             self.proxy = Proxy(self._command(certs, server), self.path("proxy.log"))
             port = self.proxy.wait_ready()
         host = self._url_host()
         remote = FROM_ELSEWHERE.format(port=port, host=socket.gethostname()) if host == "localhost" else ""
-        print(TEXT.format(url=f"https://{host}:{port}/console.html#type=vnc&token={token}",
-                          ca=certs.ca, remote=remote, log=self.proxy.log), flush=True)
+        consoles = "&".join(f"type={service['type']}&token={token}" for token, service in services.items())
+        print(TEXT.format(url=f"https://{host}:{port}/console.html#{consoles}", ca=certs.ca, remote=remote,
+                          consoles=" and ".join(CONSOLES[service["type"]] for service in services.values()),
+                          log=self.proxy.log), flush=True)
 
     def watch(self):
         """Returns never: the user's signal and a child's end are exceptions."""
@@ -152,6 +157,12 @@ class Demo:
         if self.guest:
             self.guest.stop()
         shutil.rmtree(self.directory, ignore_errors=True)
+
+    def _services(self):
+        """A random token → its service, for each console of the guest."""
+        return {secrets.token_urlsafe(24): service for service in (
+            {"type": "vnc", "address": self.guest.address},
+            {"type": "serial", "address": self.guest.serial_address})}
 
     def _command(self, certs, server):
         host = f"[{self.address}]" if ":" in self.address else self.address
