@@ -98,15 +98,21 @@ vcr_foreign_ask_again(VcrForeign *self, guint peer, const VcrGuest *guest)
         vcr_foreign_ask_one(self, peer, g_ptr_array_index(guest->absent, i));
 }
 
+void
+vcr_foreign_forget(VcrForeign *self, const char *uuid)
+{
+    g_hash_table_remove(self->known, uuid);
+    g_hash_table_remove(self->asked, uuid);
+}
+
 static gboolean
-forget(VcrForeign *self, const VcrMessage *message)
+take_none(VcrForeign *self, const VcrMessage *message)
 {
     const Known *known = g_hash_table_lookup(self->known, message->uuid);
 
     if (known == NULL || known->from != message->from)
         return FALSE;
-    g_hash_table_remove(self->known, message->uuid);
-    g_hash_table_remove(self->asked, message->uuid);
+    vcr_foreign_forget(self, message->uuid);
     return TRUE;
 }
 
@@ -116,7 +122,7 @@ vcr_foreign_take(VcrForeign *self, const VcrMessage *message)
     const Known *old = g_hash_table_lookup(self->known, message->uuid);
 
     if (message->digest == NULL)
-        return forget(self, message);
+        return take_none(self, message);
     if (old != NULL && strcmp(old->digest, message->digest) == 0)
         return FALSE;
     Known *known = g_new0(Known, 1);

@@ -29,6 +29,9 @@ void vcr_foreign_ask_again(VcrForeign *self, guint peer, const VcrGuest *guest);
 /* Takes VCR_SECRET_ANSWER; whether what is known of the secret has changed. */
 gboolean vcr_foreign_take(VcrForeign *self, const VcrMessage *message);
 
+/* Nothing is known of it, and nobody was asked. */
+void vcr_foreign_forget(VcrForeign *self, const char *uuid);
+
 /* Answers VCR_SECRET_WANTED from what the connection's libvirtd has. Waits for libvirt. */
 void vcr_foreign_answer(VcrForeign *self, virConnectPtr connection, const VcrMessage *message);
 

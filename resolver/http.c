@@ -84,7 +84,7 @@ vcr_http_new(const VcrConfig *config, VcrRegistry *registry, VcrPasswords *passw
     self->context.registry = registry;
     self->context.passwords = passwords;
     self->sockets = g_array_new(FALSE, FALSE, sizeof(int));
-    self->servers = g_ptr_array_new();
+    self->servers = g_ptr_array_new_with_free_func((GDestroyNotify)MHD_stop_daemon);
     if (!load_certificates(self, error) || !open_sockets(self, error))
         return NULL;
     return g_steal_pointer(&self);
@@ -148,12 +148,14 @@ vcr_http_start(VcrHttp *self, GError **error)
     return TRUE;
 }
 
-/* A connection that waits for a password must be let go before its server may end. */
+/* A connection that waits for a password must be let go before its server may end; one that is
+ * kept alive could bring the next request at any moment until then. */
 void
 vcr_http_stop(VcrHttp *self, guint timeout_ms)
 {
     gint64 until = g_get_monotonic_time() + timeout_ms * (gint64)1000;
 
+    g_atomic_int_set(&self->context.is_stopping, TRUE);
     for (guint i = 0; i < self->servers->len; i++)
         close(MHD_quiesce_daemon(g_ptr_array_index(self->servers, i)));
     vcr_passwords_cancel(self->context.passwords);
@@ -161,8 +163,6 @@ vcr_http_stop(VcrHttp *self, guint timeout_ms)
         g_usleep(STOP_POLL_US);
         vcr_passwords_cancel(self->context.passwords);
     }
-    for (guint i = 0; i < self->servers->len; i++)
-        MHD_stop_daemon(g_ptr_array_index(self->servers, i));
     g_ptr_array_set_size(self->servers, 0);
 }
 

@@ -16,6 +16,7 @@
 #define MAX_OPENINGS   3   /* attempts that hang at the same time */
 #define RELIST_S       300 /* a net beneath the events */
 #define RETRY_S        1   /* for a guest that could not be read */
+#define PATIENCE_S     5   /* for which such guests keep the others waiting */
 #define PING_S         5   /* a call when there is nothing else to call for */
 #define MIN_BACK_OFF_S 1
 #define MAX_BACK_OFF_S 30
@@ -30,12 +31,13 @@ struct VcrKeeper {
     VcrWatch *watch;          /* nullable */
     char *name;               /* nullable: libvirtd's host name */
     guint back_off_s;
-    gboolean is_stopping, is_refused, is_lost, is_listed, has_complained;
+    gboolean is_stopping, is_refused, is_lost, has_list, is_listed, has_complained;
     GHashTable *guests;         /* UUID → VcrGuest, of guests with metadata that run */
     GHashTable *dirty;          /* set of UUIDs to read now */
     GHashTable *later;          /* set of UUIDs to read when nothing else is to do: the list */
     GHashTable *failed;         /* set of UUIDs to read again at retry_at */
     gint64 relist_at, retry_at; /* monotonic, µs */
+    gint64 patient_until;       /* monotonic, µs; 0: nobody has waited for failed ones yet */
     VcrForeign *foreign;
 };
 
@@ -92,7 +94,7 @@ is_absent_anywhere(VcrKeeper *self, const char *secret)
 static void
 take_answer(VcrKeeper *self, const VcrMessage *message)
 {
-    if (vcr_foreign_take(self->foreign, message))
+    if (is_absent_anywhere(self, message->uuid) && vcr_foreign_take(self->foreign, message))
         mark_where(self, message->uuid, vcr_guest_lacks_secret);
 }
 
@@ -181,6 +183,8 @@ handle(VcrKeeper *self, VcrMessage *message)
         vcr_password_query_run(message->query, self->connection);
     else if (self->connection != NULL)
         handle_connected(self, message);
+    else if (message->news == VCR_SECRET_CHANGED)
+        vcr_foreign_forget(self->foreign, message->uuid);
 }
 
 static void
@@ -225,10 +229,23 @@ log_problems(const VcrKeeper *self, const char *uuid, const VcrGuest *guest,
         g_warning("guest %s on %s: not served: %s", uuid, self->name, *line);
 }
 
+/* What no guest lacks any more is not kept: nobody would ask for it when it changes, and a
+ * token of old would open the guest that comes to lack it again. */
+static void
+forget_foreign(VcrKeeper *self, const GPtrArray *absent /* from a guest, until now */)
+{
+    for (guint i = 0; i < absent->len; i++) {
+        const char *secret = g_ptr_array_index(absent, i);
+        if (!is_absent_anywhere(self, secret))
+            vcr_foreign_forget(self->foreign, secret);
+    }
+}
+
 static void
 take_guest(VcrKeeper *self, const char *uuid, VcrGuest *guest /* full */)
 {
     const VcrGuest *old = g_hash_table_lookup(self->guests, uuid);
+    g_autoptr(GPtrArray) absent = g_ptr_array_ref(old != NULL ? old->absent : guest->absent);
 
     log_problems(self, uuid, guest, old);
     if (old == NULL || old->records->len != guest->records->len)
@@ -236,14 +253,20 @@ take_guest(VcrKeeper *self, const char *uuid, VcrGuest *guest /* full */)
     vcr_host_publish_guest(self->host, self, uuid, guest->records);
     vcr_foreign_ask(self->foreign, guest);
     g_hash_table_insert(self->guests, g_strdup(uuid), guest);
+    forget_foreign(self, absent);
 }
 
 static void
 forget_guest(VcrKeeper *self, const char *uuid)
 {
-    if (!g_hash_table_remove(self->guests, uuid))
+    const VcrGuest *guest = g_hash_table_lookup(self->guests, uuid);
+
+    if (guest == NULL)
         return;
+    g_autoptr(GPtrArray) absent = g_ptr_array_ref(guest->absent);
+    g_hash_table_remove(self->guests, uuid);
     vcr_host_publish_guest(self->host, self, uuid, NULL);
+    forget_foreign(self, absent);
     g_info("guest %s on %s: no longer served", uuid, self->name);
 }
 
@@ -322,6 +345,7 @@ list(VcrKeeper *self)
                   virGetLastErrorMessage());
         return;
     }
+    self->has_list = TRUE;
     for (int i = 0; i < n; i++) {
         if (virDomainGetUUIDString(domains[i], uuid) == 0)
             g_hash_table_add(self->later, g_strdup(uuid));
@@ -337,6 +361,11 @@ list(VcrKeeper *self)
 static void
 finish_list(VcrKeeper *self)
 {
+    guint n_failed = g_hash_table_size(self->failed);
+
+    if (n_failed > 0)
+        g_warning("%s: guests that cannot be read, and are not served until they can: %u",
+                  self->view->uri, n_failed);
     self->is_listed = TRUE;
     self->back_off_s = MIN_BACK_OFF_S;
     vcr_host_publish_list(self->host, self, self->guests);
@@ -368,6 +397,20 @@ has_work(const VcrKeeper *self)
     return g_hash_table_size(self->dirty) > 0 || g_hash_table_size(self->later) > 0;
 }
 
+/* A guest that cannot be read, because we may not see it or its XML is too long, must not keep
+ * all others from being served. */
+static gboolean
+is_list_complete(VcrKeeper *self)
+{
+    if (!self->has_list || has_work(self))
+        return FALSE;
+    if (g_hash_table_size(self->failed) == 0)
+        return TRUE;
+    if (self->patient_until == 0)
+        self->patient_until = in_seconds(PATIENCE_S);
+    return g_get_monotonic_time() >= self->patient_until;
+}
+
 static gint64
 next_due(const VcrKeeper *self)
 {
@@ -389,8 +432,7 @@ work(VcrKeeper *self)
         list(self);
     else if (!read_one_of(self, self->dirty) && !read_one_of(self, self->later))
         ping(self);
-    if (!self->is_listed && !self->is_lost && !has_work(self) &&
-        g_hash_table_size(self->failed) == 0)
+    if (!self->is_listed && !self->is_lost && is_list_complete(self))
         finish_list(self);
 }
 
@@ -439,7 +481,9 @@ static void
 serve(VcrKeeper *self)
 {
     self->is_lost = FALSE;
+    self->has_list = FALSE;
     self->relist_at = 0;
+    self->patient_until = 0;
     while (!self->is_stopping && !self->is_lost) {
         if (!wait_until(self, MIN(next_due(self), in_seconds(PING_S))) && !self->is_stopping)
             work(self);

@@ -175,6 +175,8 @@ on_password(gpointer query G_GNUC_UNUSED, gpointer data)
 static enum MHD_Result
 ask_for_password(Request *self)
 {
+    if (g_atomic_int_get(&self->context->is_stopping))
+        return send_away(self);
     MHD_suspend_connection(self->connection);
     self->query = vcr_passwords_ask(self->context->passwords, self->record, on_password,
                                     self->connection);

@@ -14,7 +14,8 @@ typedef struct {
     const VcrConfig *config;
     VcrRegistry *registry;
     VcrPasswords *passwords;
-    int in_flight; /* atomic: requests that have begun and not been answered */
+    int in_flight;   /* atomic: requests that have begun and not been answered */
+    int is_stopping; /* atomic: nobody may wait for a password any more */
 } VcrQueryContext;
 
 /* For MHD_start_daemon(); cls: the VcrQueryContext. The path is taken as it was sent, so

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The documents against the program: flags, codes, fields, links, and the examples, which must work."""
+"""The documents against the programs: flags, codes, fields, links, and the examples, which must work."""
+import functools
 import json
 import os
 import pathlib
@@ -16,10 +17,15 @@ from collections import defaultdict
 TESTS = pathlib.Path(__file__).resolve().parents[1]
 TOP = TESTS.parent
 sys.path.insert(0, str(TESTS))
-from lab import adm, case, daemon, guest, rawhttp, rfb, tap, ws  # noqa: E402
+from lab import case, daemon, guest, pki, program, rawhttp, resolverd, rfb, tap, ws  # noqa: E402
 
-MAN = "docs/man/virtconsoleproxyd.8.rst"
-ADM_MAN = "docs/man/virtconsoleresolveradm.1.rst"
+PROXY, RESOLVER, ADM = "virtconsoleproxyd", "virtconsoleresolverd", "virtconsoleresolveradm"
+PROGRAMS = {PROXY: "VCP_BINARY", RESOLVER: "VCR_BINARY", ADM: "VCR_ADM_BINARY"}
+MAN = {PROXY: "docs/man/virtconsoleproxyd.8.rst", RESOLVER: "docs/man/virtconsoleresolverd.8.rst",
+       ADM: "docs/man/virtconsoleresolveradm.1.rst"}
+DAEMONS = (PROXY, RESOLVER)
+API = "docs/resolver-api.yaml"
+DIRECTORIES = ("proxy", "resolver")      # whose README has a bullet for each file
 UNPROMISED = {"config"}                  # reasons that reach neither a client nor a browser
 BROWSERS_OWN = {1005, 1006}              # close codes that no peer sends
 
@@ -30,8 +36,16 @@ def read(path):
 
 def markdown():
     """The project's pages, as paths below its top."""
-    pages = [TOP / "README.md", *TOP.glob("docs/**/*.md"), *TOP.glob("proxy/*.md")]
+    pages = [TOP / "README.md", *TOP.glob("docs/**/*.md"), *(TOP / name / "README.md" for name in DIRECTORIES)]
     return sorted(str(page.relative_to(TOP)) for page in pages)
+
+
+def api():
+    try:
+        import yaml
+    except ImportError:
+        raise unittest.SkipTest("no yaml module on this machine (package python3-yaml)") from None
+    return yaml.safe_load(read(API))
 
 
 def code_blocks(text, language):
@@ -55,15 +69,16 @@ def table(path, heading):
 
 # --- the program and its source ----------------------------------------------------------------------
 
+@functools.cache
 def help_text(*command):
     return subprocess.run([*command, "--help"], stdin=subprocess.DEVNULL, text=True, check=True,
                           capture_output=True, env={**os.environ, "LC_ALL": "C"}, timeout=60).stdout
 
 
-def help_flags(*command):
-    """Flag -> its default as --help shows it, or None. Without a command those of the proxy."""
+def help_flags(name, *command):
+    """Flag of a program, or of one of its commands -> its default as --help shows it, or None."""
     flags = {}
-    shown = help_text(*(command or [daemon.program()]))
+    shown = help_text(program.path_from(PROGRAMS[name]), *command)
     for short, name, text in re.findall(r"^ +(?:-(\w), )?--([\w-]+)(?:=\S+)? +(.*)$", shown, re.MULTILINE):
         default = re.search(r" \(([^()]*)\)$", text)
         flags[name] = default[1] if default else None
@@ -72,12 +87,10 @@ def help_flags(*command):
     return flags
 
 
-def adm_flags():
-    """Those of all commands of virtconsoleresolveradm."""
-    flags = help_flags(adm.program())
-    for command in man_commands(ADM_MAN):
-        flags.update(help_flags(adm.program(), command))
-    return flags
+def all_flags():
+    """Those of every program, and of every command."""
+    flags = set().union(*(help_flags(name) for name in PROGRAMS))
+    return flags.union(*(help_flags(ADM, command) for command in man_commands(ADM)))
 
 
 def error_rows():
@@ -93,8 +106,8 @@ def source_fields():
 
 # --- the manual page ---------------------------------------------------------------------------------
 
-def man_section(title, page=MAN):
-    text = read(page)
+def man_section(title, name=PROXY):
+    text = read(MAN[name])
     return re.search(rf"^{title}\n=+\n(.*?)(?=^\S[^\n]*\n===|\Z)", text, re.MULTILINE | re.DOTALL)[1]
 
 
@@ -104,20 +117,20 @@ def entries_of(text):
     return {term: textwrap.dedent(below) for term, below in entries}
 
 
-def man_entries(title, page=MAN):
-    return entries_of(man_section(title, page))
+def man_entries(title, name=PROXY):
+    return entries_of(man_section(title, name))
 
 
-def man_commands(page):
+def man_commands(name):
     """The COMMANDS section: command -> the text about it."""
-    parts = re.split(r"^(\w+)\n-+\n", man_section("COMMANDS", page), flags=re.MULTILINE)
+    parts = re.split(r"^(\w+)\n-+\n", man_section("COMMANDS", name), flags=re.MULTILINE)
     return dict(zip(parts[1::2], parts[2::2]))
 
 
-def man_flags(entries=None):
-    """Of a section's entries, without them of the proxy's OPTIONS."""
+def man_flags(entries):
+    """Of a section's entries."""
     flags = {}
-    for term, text in (man_entries("OPTIONS") if entries is None else entries).items():
+    for term, text in entries.items():
         match = re.match(r"(?:-(\w), )?--([\w-]+)(?:=\S+)?$", term)
         if not match:
             continue
@@ -141,66 +154,70 @@ def man_codes(title):
 # --- the tests ---------------------------------------------------------------------------------------
 
 class Flags(unittest.TestCase):
-    def test_the_program_has_some(self):
-        flags = help_flags()
+    def test_the_programs_have_some(self):
+        flags = help_flags(PROXY)
         self.assertGreater(len(flags), 30)
         self.assertEqual(flags["listen-addr"], "[::]:443")
         self.assertIsNone(flags["listen-insecure"])
+        self.assertEqual(help_flags(RESOLVER)["listen-addr"], "[::]:8081")
 
-    def test_manual_page(self):
-        self.assertEqual(man_flags(), help_flags())
+    def test_manual_pages(self):
+        for name in PROGRAMS:
+            with self.subTest(name):
+                self.assertEqual(man_flags(man_entries("OPTIONS", name)), help_flags(name))
 
     def test_mentions(self):
         """Pages name no flag that is not there; other programs' flags stand in code blocks only."""
-        flags = {**help_flags(), **adm_flags()}
-        for page in [MAN, *markdown()]:
+        flags = all_flags()
+        for page in [*MAN.values(), *markdown()]:
             text = re.sub(r"^```.*?^```$", "", read(page), flags=re.MULTILINE | re.DOTALL)
-            text = re.sub(r"`(?:sudo )?(?:tools|meson|certtool|uuidgen)\b[^`]*`", "", text)
+            if page.endswith(".rst"):
+                text = re.sub(r"::\n\n(?: +.*\n|\n)+", "\n", text)
+            text = re.sub(r"`(?:sudo )?(?:tools|meson|certtool|uuidgen|virtconsoleresolveradm)\b[^`]*`", "", text)
             for flag in re.findall(r"(?<![\w-])--([a-z][\w-]*)", text):
                 with self.subTest(page, flag=flag):
                     self.assertIn(flag, flags)
 
     def test_examples(self):
-        """Commands that start the program, wherever they stand."""
-        flags = help_flags()
-        count = 0
-        for page in [MAN, *markdown()]:
-            for command in re.findall(r"virtconsoleproxyd((?:(?: |\\\n)+(?:--\S+))+)", read(page)):
-                for flag in re.findall(r"--([\w-]+)", command):
-                    count += 1
-                    with self.subTest(page, flag=flag):
-                        self.assertIn(flag, flags)
-        self.assertGreater(count, 5)
+        """Commands that start a daemon, wherever they stand."""
+        for name in DAEMONS:
+            flags = help_flags(name)
+            count = 0
+            for page in [*MAN.values(), *markdown()]:
+                for command in re.findall(rf"{name}((?:(?: |\\\n)+(?:--\S+))+)", read(page)):
+                    for flag in re.findall(r"(?<!\S)--([\w-]+)", command):
+                        count += 1
+                        with self.subTest(page, flag=flag):
+                            self.assertIn(flag, flags)
+            self.assertGreater(count, 5, name)
 
     def test_deployment_uses_the_default_files(self):
         readme = read("README.md")
-        for flag, default in help_flags().items():
-            if default and default.startswith("/") and not flag.endswith("listen-tls-ca"):
-                with self.subTest(flag):
-                    self.assertIn(os.path.dirname(default), readme)
-                    self.assertIn(os.path.basename(default), readme)
+        for name in PROGRAMS:
+            for flag, default in help_flags(name).items():
+                if default and default.startswith("/"):
+                    with self.subTest(name, flag=flag):
+                        self.assertIn(os.path.dirname(default), readme)
+                        self.assertIn(os.path.basename(default), readme)
 
 
 class Adm(unittest.TestCase):
     """The page of virtconsoleresolveradm."""
 
     def commands(self):
-        return re.findall(r"^  (\w+) .*$", help_text(adm.program()).split("\nCommands:\n")[1], re.MULTILINE)
+        return re.findall(r"^  (\w+) .*$", help_text(program.path_from(PROGRAMS[ADM])).split("\nCommands:\n")[1], re.MULTILINE)
 
     def test_commands(self):
         self.assertGreater(len(self.commands()), 5)
-        self.assertEqual(list(man_commands(ADM_MAN)), self.commands())
-        synopsis = re.findall(r"^``\w+`` \[``-c`` \*URI\*\] ``(\w+)``", man_section("SYNOPSIS", ADM_MAN), re.MULTILINE)
+        self.assertEqual(list(man_commands(ADM)), self.commands())
+        synopsis = re.findall(r"^``\w+`` \[``-c`` \*URI\*\] ``(\w+)``", man_section("SYNOPSIS", ADM), re.MULTILINE)
         self.assertEqual(synopsis, self.commands())
-
-    def test_flags(self):
-        self.assertEqual(man_flags(man_entries("OPTIONS", ADM_MAN)), help_flags(adm.program()))
 
     def test_flags_of_commands(self):
         everywhere = {"c", "connect", "h", "help"}
-        for command, text in man_commands(ADM_MAN).items():
+        for command, text in man_commands(ADM).items():
             with self.subTest(command):
-                shown = help_flags(adm.program(), command)
+                shown = help_flags(ADM, command)
                 self.assertLessEqual(everywhere, set(shown))
                 self.assertEqual(man_flags(entries_of(text)),
                                  {flag: default for flag, default in shown.items() if flag not in everywhere})
@@ -209,12 +226,12 @@ class Adm(unittest.TestCase):
         """Every flag that follows a command is one of its flags."""
         count = 0
         call = rf"virtconsoleresolveradm (?:-c \S+ )?({'|'.join(self.commands())})\b(.*)"
-        for page in [ADM_MAN, *markdown()]:
+        for page in [MAN[ADM], *markdown()]:
             for command, rest in re.findall(call, read(page)):
                 for flag in re.findall(r"--([\w-]+)", rest):
                     count += 1
                     with self.subTest(page, command=command, flag=flag):
-                        self.assertIn(flag, help_flags(adm.program(), command))
+                        self.assertIn(flag, help_flags(ADM, command))
         self.assertGreater(count, 3)
 
 
@@ -291,25 +308,82 @@ class Links(unittest.TestCase):
                     if anchor:
                         self.assertIn(anchor, self.anchors(file))
 
-    def test_files_of_the_proxy(self):
-        """proxy/README.md has a bullet for each C file, and no others."""
-        named = set(re.findall(r"`([\w-]+\.[ch])`", read("proxy/README.md")))
-        sources = {path.name for path in (TOP / "proxy").glob("*.c")}
-        self.assertLessEqual(sources, named)
-        for name in named - sources:
-            self.assertTrue((TOP / "proxy" / name).exists(), name)
+    def test_files(self):
+        """A directory's README has a bullet for each C file, and no others."""
+        for directory in DIRECTORIES:
+            with self.subTest(directory):
+                named = set(re.findall(r"`([\w-]+\.[ch])`", read(f"{directory}/README.md")))
+                sources = {path.name for path in (TOP / directory).glob("*.c")}
+                self.assertLessEqual(sources, named)
+                for name in named - sources:
+                    self.assertTrue((TOP / directory / name).exists(), name)
 
 
-class ManualPage(unittest.TestCase):
+class ManualPages(unittest.TestCase):
     def test_no_warnings(self):
-        program = os.environ.get("RST2MAN") or shutil.which("rst2man")
-        if not program:
+        rst2man = os.environ.get("RST2MAN") or shutil.which("rst2man")
+        if not rst2man:
             self.skipTest("no rst2man on this machine (package python3-docutils)")
-        for page, section in ((MAN, "CLOSE CODES"), (ADM_MAN, "COMMANDS")):
-            done = subprocess.run([program, "--report=info", "--halt=5", str(TOP / page)], text=True, check=False,
-                                  stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
-            self.assertEqual((done.returncode, done.stderr), (0, ""))
-            self.assertIn(f".SH {section}", done.stdout)
+        for page in MAN.values():
+            with self.subTest(page):
+                done = subprocess.run([rst2man, "--report=info", "--halt=5", str(TOP / page)], text=True, check=False,
+                                      stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
+                self.assertEqual((done.returncode, done.stderr), (0, ""))
+                self.assertIn(".SH EXIT STATUS", done.stdout)
+
+
+class Resolver(unittest.TestCase):
+    """What virtconsoleresolverd's pages say, beside flags, against its source and each other."""
+
+    def literals(self, path):
+        """The file's strings, each in one piece."""
+        return re.findall(r'"((?:[^"\\\n]|\\.)*)"', re.sub(r'"\s*\n\s*"', "", read(path)))
+
+    def test_attributes_of_the_metadata(self):
+        written = set(re.findall(r'append_attribute\(xml, "([\w-]+)"', read("resolver/metadata.c")))
+        self.assertLess({"token", "type", "port", "insecure"}, written)
+        terms = [re.match(r"``([\w-]+)``(?: \(required\))?$", term)
+                 for term in man_entries("METADATA AND SECRETS", RESOLVER)]
+        self.assertEqual({match[1] for match in terms if match}, written)
+
+    def test_reasons_not_to_offer_a_console(self):
+        terms = "".join(f"{term}\n" for term in man_entries("CONSOLES", RESOLVER))
+        documented = [reason.removesuffix(" ...") for reason in re.findall(r"``([^`]+ [^`]+)``", terms)]
+        reasons = [text for text in self.literals("resolver/offer.c") if " " in text]
+        self.assertGreater(len(reasons), 4)
+        for reason in reasons:
+            self.assertTrue(any(reason.startswith(one) for one in documented), reason)
+        everything = reasons + self.literals("resolver/secret.c")
+        for one in documented:
+            self.assertTrue(any(text.startswith(one.removesuffix("...")) for text in everything), one)
+
+    def test_statuses(self):
+        """The manual page and the API document have the same ones."""
+        documented = {term for term in man_entries("HTTP", RESOLVER) if term.isdigit()}
+        responses = set()
+        for path in api()["paths"].values():
+            for operation in path.values():
+                if isinstance(operation, dict):
+                    responses.update(operation["responses"])
+        self.assertEqual(responses - {"414", "431"}, documented)
+
+    def test_fields(self):
+        """The API document's service is the one that common/service.c reads."""
+        schemas = api()["components"]["schemas"]
+        self.assertEqual(set(schemas["Service"]["properties"]), source_fields())
+        source = read("common/service.c")
+        for field in ("domain", "console"):
+            inner = set(re.findall(rf'\b(?:read_string|json_object_get)\({field}, "(\w+)"', source))
+            self.assertGreater(len(inner), 1)
+            self.assertEqual(set(schemas[field.capitalize()]["properties"]), inner)
+
+    def test_fields_of_the_manual_page(self):
+        """Every field, but those that the resolver never sends."""
+        guest_service = api()["components"]["schemas"]["GuestService"]["properties"]
+        never = {name for name, schema in guest_service.items() if schema is False}
+        text = man_section("HTTP", RESOLVER).split("\n\n")[0]
+        named = set(re.findall(r"``(\w+)``", text)) & source_fields()
+        self.assertEqual(named, source_fields() - never)
 
 
 class Examples(case.Case):
@@ -343,33 +417,55 @@ class Examples(case.Case):
                 proxy.wait_line(rf'not reloaded.*"{field}"', after=mark)
 
 
-class Unit(case.Case):
-    def unit(self):
-        return code_block("README.md", "ini")
+class Units(case.Case):
+    def unit(self, name):
+        return code_block("README.md", "ini", f"/{name} ")
 
-    def test_command(self):
-        """The unit's command starts, with the lab's files in place of those of a real machine."""
-        program, *flags = re.search(r"^ExecStart=(.*)$", self.unit(), re.MULTILINE)[1].split()
-        self.assertEqual(os.path.basename(program), "virtconsoleproxyd")
+    def flags(self, name):
+        """Those of the unit's command, for a start_...() of the lab."""
+        path, *flags = re.search(r"^ExecStart=(.*)$", self.unit(name), re.MULTILINE)[1].split()
+        self.assertEqual(os.path.basename(path), name)
         given = dict(flag.split("=", 1) if "=" in flag else (flag, True) for flag in flags)
-        self.assertIn("--web-dir", given)
-        given["--web-dir"] = str(TOP / "web")
-        proxy = self.start_daemon(**{flag[2:].replace("-", "_"): value for flag, value in given.items()})
+        return {flag[2:].replace("-", "_"): value for flag, value in given.items()}
+
+    def test_command_of_the_proxy(self):
+        """It starts, with the lab's files in place of those of a real machine."""
+        flags = self.flags(PROXY)
+        self.assertIn("web_dir", flags)
+        flags["web_dir"] = str(TOP / "web")
+        proxy = self.start_daemon(**flags)
         self.assertEqual(proxy.request("/healthz").status, 200)
         self.assertEqual(proxy.request("/console.html").status, 200)
 
-    def test_systemd_accepts_it(self):
+    def test_command_of_the_resolver(self):
+        flags = {f"--{name.replace('_', '-')}": value for name, value in self.flags(RESOLVER).items()}
+        self.assertLessEqual({flag[2:] for flag in flags}, set(help_flags(RESOLVER)))
+        uri, _, host = flags["--domain-address"].rpartition("=")
+        self.assertEqual(uri, help_flags(RESOLVER)["connect"])
+        nowhere = "qemu+unix:///system?socket=/nonexistent"
+        lab_files = {name: None for name in flags if name.startswith("--listen-tls-")}
+        resolver = resolverd.Resolverd(
+            case.new_directory("resolverd"), case.certificates(), [nowhere], wait=False,
+            flags={**{name: value for name, value in flags.items() if name not in lab_files},
+                   "--listen-addr": "127.0.0.1:0", "--domain-address": f"{nowhere}={host}"})
+        self.addCleanup(case.check_end, resolver)
+        self.assertEqual(resolver.get("/healthz").status, 200)
+        self.assertEqual(resolver.get("/readyz").status, 503)
+
+    def test_systemd_accepts_them(self):
         analyze = shutil.which("systemd-analyze")
         if not analyze:
             self.skipTest("no systemd-analyze on this machine")
-        path = os.path.join(case.new_directory("unit"), "virtconsoleproxyd.service")
-        text = re.sub(r"^ExecStart=\S+", f"ExecStart={daemon.program()}", self.unit(), flags=re.MULTILINE)
-        text = re.sub(r"^Documentation=.*\n", "", text, flags=re.MULTILINE)     # not installed here
-        pathlib.Path(path).write_text(text, encoding="utf-8")
-        done = subprocess.run([analyze, "verify", "--man=no", path], stdin=subprocess.DEVNULL, text=True, check=False,
-                              capture_output=True, timeout=60)
-        complaints = [line for line in done.stderr.splitlines() if "virtconsoleproxyd.service" in line]
-        self.assertEqual(complaints, [])
+        for name in DAEMONS:
+            path = os.path.join(case.new_directory("unit"), f"{name}.service")
+            text = re.sub(r"^ExecStart=\S+", f"ExecStart={program.path_from(PROGRAMS[name])}", self.unit(name),
+                          flags=re.MULTILINE)
+            text = re.sub(r"^Documentation=.*\n", "", text, flags=re.MULTILINE)     # not installed here
+            pathlib.Path(path).write_text(text, encoding="utf-8")
+            done = subprocess.run([analyze, "verify", "--man=no", path], stdin=subprocess.DEVNULL, text=True,
+                                  check=False, capture_output=True, timeout=60)
+            with self.subTest(name):
+                self.assertEqual([line for line in done.stderr.splitlines() if f"{name}.service" in line], [])
 
 
 class Certificates(case.Case):
@@ -407,6 +503,21 @@ class Certificates(case.Case):
             self.assertEqual(rawhttp.exchange(sock, rawhttp.request_bytes("/healthz")).status, 200)
         with self.assertRaises(ssl.SSLCertVerificationError):
             rawhttp.connect(proxy.address, tls=tls, server_name="other.example.org")
+
+    def test_resolver(self):
+        """It shows its name to proxies and answers them, and no hypervisor."""
+        nowhere = "qemu+unix:///system?socket=/nonexistent"
+        resolver = resolverd.Resolverd(
+            case.new_directory("resolverd"), case.certificates(), [nowhere], wait=False,
+            flags={"--listen-tls-cert": self.file("resolver-cert.pem"),
+                   "--listen-tls-key": self.file("resolver-key.pem"), "--listen-tls-ca": self.file("ca-cert.pem")})
+        self.addCleanup(case.check_end, resolver)
+        for name, status in (("client", 503), ("hypervisor1", 403)):     # 503: no libvirtd says that it is unknown
+            pair = pki.Pair(self.file(f"{name}-cert.pem"), self.file(f"{name}-key.pem"))
+            tls = rawhttp.tls_context(self.file("ca-cert.pem"), cert=pair)
+            with self.subTest(name):
+                answer = resolver.query("token", tls=tls, server_name="resolver.example.org")
+                self.assertEqual(answer.status, status)
 
     def test_guest(self):
         """A guest whose QEMU has the hypervisor's files shows its screen."""

@@ -61,6 +61,16 @@ class One(Case):
         self.daemon.start()
         self.resolver.wait_status(self.console.token, 404, BACK_OFF)
 
+    def test_guest_that_cannot_be_read(self):
+        """Its XML is too long for libvirt's own protocol; the others do not wait for it for ever."""
+        console = resolverd.Console("vnc")
+        self.daemon.define("huge", metadata=f"<lcp:consoles xmlns:lcp='{resolverd.NAMESPACE}'>{console.xml()}"
+                                            "</lcp:consoles><b:big xmlns:b='urn:big'>" + ">" * 1_200_000 + "</b:big>")
+        self.daemon.start_guest("huge")
+        resolver = self.start_resolver(self.daemon)
+        resolver.wait_line("guests that cannot be read.*: 1$")
+        self.assertEqual(resolver.query(self.console.token).status, 200)
+
     def test_terminated_goes_down_in_time(self):
         self.daemon.terminate()
         self.resolver.wait_status(self.console.token, 503)
@@ -160,6 +170,24 @@ class Two(Case):
         resolverd.define_secret(here, console.secret)
         resolverd.set_token(here, console.secret, "at-home")
         self.assertLess(resolver.wait_status("at-home", 200), AT_ONCE)
+
+    def test_secret_of_another_host_changes_unheard(self):
+        """While nobody here needs it: the old value must not open the guest when it comes back."""
+        here, there = self.start_libvirtd(), self.start_libvirtd()
+        console = resolverd.Console("vnc")
+        resolverd.define_secret(there, console.secret)
+        resolverd.set_token(there, console.secret, console.token)
+        here.define("moved", vnc=True)
+        resolverd.set_metadata(here, "moved", [console])
+        here.start_guest("moved")
+        resolver = self.start_resolver(here, there)
+        resolver.wait_status(console.token, 200)
+        here.destroy("moved")
+        resolver.wait_status(console.token, 404)
+        resolverd.set_token(there, console.secret, "rotated")
+        here.start_guest("moved")
+        resolver.wait_status("rotated", 200)
+        self.assertEqual(resolver.query(console.token).status, 404)
 
     def test_migrated_guest(self):
         """The same guest on two hosts: the one where it runs counts, then the one that is left."""

@@ -65,17 +65,15 @@ done
 """
 
 LIBVIRTD_CONF = """\
-unix_sock_dir = "/run/libvirt"
 unix_sock_ro_perms = "0700"
 unix_sock_rw_perms = "0700"
 auth_unix_ro = "none"
 auth_unix_rw = "none"
-log_outputs = "3:file:/var/log/libvirt/libvirtd.log"
+log_outputs = "3:file:{log}"
+{more}
 """
 
 QEMU_CONF = """\
-user = "root"
-group = "root"
 dynamic_ownership = 0
 remember_owner = 0
 security_driver = "none"
@@ -99,6 +97,19 @@ PTY = None
 _probed = {}              # what QEMU can do, as the first libvirtd of this process found out
 
 
+# The same for a user's own libvirtd: there is no namespace that would end the guests.
+SESSION_INIT = r"""
+while read -r line; do
+    eval "$line" >/dev/null
+    echo $?
+done
+for file in run/qemu/run/*.pid; do
+    kill -KILL "$(cat "$file")"
+done
+kill -KILL $pid
+"""
+
+
 class Failed(Exception):
     """virsh's error message."""
 
@@ -114,6 +125,8 @@ def missing():
 
 
 class Libvirtd:
+    QEMU_ACCOUNT = 'user = "root"\ngroup = "root"\n'
+
     def __init__(self, directory, certs=None, tls=True, vnc_password=None, spice_password=None,
                  start=True):
         self.directory = os.path.abspath(directory)
@@ -122,8 +135,8 @@ class Libvirtd:
         self._served_ports = itertools.cycle(self._ports[DISPLAYS:])
         for name in ("etc", "run", "lib", "log", "cache"):
             os.makedirs(self._path(name), exist_ok=True)
-        self._write("etc/libvirtd.conf", LIBVIRTD_CONF)
-        self._write("etc/qemu.conf", QEMU_CONF + self._qemu_conf(certs if tls else None, vnc_password,
+        self._write("etc/libvirtd.conf", self._libvirtd_conf())
+        self._write("etc/qemu.conf", QEMU_CONF + self.QEMU_ACCOUNT + self._qemu_conf(certs if tls else None, vnc_password,
                                                                  spice_password))
         for name, line in ACCOUNTS.items():
             with open(f"/etc/{name}", encoding="utf-8") as system:
@@ -156,8 +169,7 @@ class Libvirtd:
         """Starts it, again after kill() or terminate(); guests that still run come back."""
         if _probed and not os.path.exists(self._path(CAPABILITIES)):
             shutil.copytree(_probed["directory"], self._path(CAPABILITIES))
-        self._do(f"{PROGRAM} -f /etc/libvirt/libvirtd.conf -p /run/libvirt/libvirtd.pid"
-                 " </dev/null >>/var/log/libvirt/output.log 2>&1 & pid=$!")
+        self._do(self._command())
         guest.wait_until(self._answers, "libvirtd", TIMEOUT)
         self.virsh("capabilities")
         _probed.setdefault("directory", self._path(CAPABILITIES))
@@ -271,6 +283,13 @@ class Libvirtd:
              "--propagation", "private", "bash", "-c", INIT],
             cwd=self.directory, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
+    def _libvirtd_conf(self):
+        return LIBVIRTD_CONF.format(log="/var/log/libvirt/libvirtd.log", more='unix_sock_dir = "/run/libvirt"')
+
+    def _command(self):
+        return (f"{PROGRAM} -f /etc/libvirt/libvirtd.conf -p /run/libvirt/libvirtd.pid"
+                " </dev/null >>/var/log/libvirt/output.log 2>&1 & pid=$!")
+
     def _do(self, line):
         self._init.stdin.write(line + "\n")
         self._init.stdin.flush()
@@ -289,6 +308,39 @@ class Libvirtd:
             except OSError:
                 return False
         return True
+
+
+class SessionLibvirtd(Libvirtd):
+    """A user's own libvirtd (qemu:///session), as far as that user's rights go; not for root."""
+
+    QEMU_ACCOUNT = ""       # it has no other than its own
+
+    # XDG directory → ours, of which it is the part called libvirt
+    DIRECTORIES = {"XDG_CONFIG_HOME": "etc", "XDG_RUNTIME_DIR": "run", "XDG_CACHE_HOME": "cache"}
+
+    @property
+    def uri(self):
+        return f"qemu+unix:///session?socket={self.socket_path}"
+
+    def kill_guest(self, name):
+        with open(self._path(f"run/qemu/run/{name}.pid"), encoding="ascii") as pid:
+            self._do(f"kill -KILL {int(pid.read())}")
+
+    def _start_init(self):
+        for name, ours in self.DIRECTORIES.items():
+            os.makedirs(self._path(name), mode=0o700)
+            os.symlink(self._path(ours), os.path.join(self._path(name), "libvirt"))
+        environment = {name: self._path(name) for name in self.DIRECTORIES}
+        # it ends with the pipe, and takes the rest along
+        return subprocess.Popen(["bash", "-c", SESSION_INIT], cwd=self.directory, stdin=subprocess.PIPE,
+                                stdout=subprocess.PIPE, text=True, start_new_session=True,
+                                env={**os.environ, **environment, "HOME": self.directory})
+
+    def _libvirtd_conf(self):
+        return LIBVIRTD_CONF.format(log=self._path("log/libvirtd.log"), more="")
+
+    def _command(self):
+        return f"{PROGRAM} -f etc/libvirtd.conf -p run/libvirtd.pid </dev/null >>log/output.log 2>&1 & pid=$!"
 
 
 def domain_xml(name, image, uuid=None, vnc=False, spice=False, serials=(), consoles=(), metadata=""):

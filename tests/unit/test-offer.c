@@ -70,10 +70,10 @@ show(const char *devices, const char *attributes, const VcrPlace *place)
 
 #define VNC_ON(listen)                                                                         \
     "<graphics type='vnc' port='5900'><listen type='address' address='" listen "'/></"         \
-                                                                               "graphics>"
+    "graphics>"
 #define SERIAL_ON(host)                                                                        \
     "<serial type='tcp'><source mode='bind' host='" host "' service='4500' "                   \
-                                                         "tls='yes'/></serial>"
+    "tls='yes'/></serial>"
 #define VNC_NOWHERE "<graphics type='vnc' port='5900'/>"
 
 /* NULL: not offered. */

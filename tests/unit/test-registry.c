@@ -165,6 +165,27 @@ test_remove(void)
 }
 
 static void
+test_keep(void)
+{
+    g_autoptr(VcrRegistry) registry = listed(2);
+    g_autoptr(GHashTable) uuids = g_hash_table_new(g_str_hash, g_str_equal);
+
+    set(registry, 0, GUEST_A, "one");
+    set(registry, 0, GUEST_B, "two");
+    set(registry, 1, GUEST_A, "three"); /* of another libvirtd */
+    g_hash_table_add(uuids, (gpointer)GUEST_B);
+    g_hash_table_add(uuids, (gpointer) "cccccccc-0000-4000-8000-000000000000");
+    vcr_registry_keep_guests(registry, 0, uuids);
+    assert_answer(registry, "one", VCR_UNKNOWN);
+    assert_found(registry, "two", GUEST_B, 0);
+    assert_found(registry, "three", GUEST_A, 1);
+
+    g_hash_table_remove_all(uuids);
+    vcr_registry_keep_guests(registry, 0, uuids);
+    g_assert_cmpuint(vcr_registry_count(registry), ==, 1);
+}
+
+static void
 test_several_consoles(void)
 {
     g_autoptr(VcrRegistry) registry = listed(1);
@@ -505,6 +526,7 @@ main(int argc, char **argv)
     g_test_add_func("/registry/replace", test_replace);
     g_test_add_func("/registry/replace-by-the-same", test_replace_by_the_same);
     g_test_add_func("/registry/remove", test_remove);
+    g_test_add_func("/registry/keep", test_keep);
     g_test_add_func("/registry/several-consoles", test_several_consoles);
     g_test_add_func("/registry/ownership", test_ownership);
     g_test_add_func("/registry/ambiguous/guests", test_ambiguous_guests);

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Runs the demo once it is built: certificates, a guest, the proxy; until Ctrl-C or until one of them ends.
+"""Runs the demo once it is built: certificates, libvirtd with a guest, resolver, proxy; until Ctrl-C or until
+one of them ends.
 
-    demo.py PROGRAM LISTEN-ADDRESS PORT       PORT "": 6443, or a free one if that is taken
+    demo.py PROGRAMS LISTEN-ADDRESS PORT      PROGRAMS: directory; PORT "": 6443, or a free one if that is taken
 """
 import errno
 import ipaddress
 import json
 import os
 import re
-import secrets
 import selectors
 import shutil
 import signal
@@ -21,12 +21,14 @@ import time
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(TOP, "tests"))
 
-from lab import guest, pki  # noqa: E402
+from lab import libvirtd, pki  # noqa: E402
 
 USUAL_PORT = 6443
 START_TIMEOUT = 30
 STOP_TIMEOUT = 10
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+GUEST = "demo"
 
 TEXT = """
 Open this in a browser:
@@ -36,13 +38,21 @@ Open this in a browser:
 It asks about the certificate, because the demo has just made it. Accept the warning, or trust the
 demo's CA first: {ca}
 {remote}
-The page has a tab for each console of the guest: {consoles}. What you type in either
-appears on the guest's screen. On the screen F1 floods it, and any key ends that; on the serial port
-Ctrl-E prints without end, and any key ends that.
-The proxy's log: {log}
+The page has a tab for each console of the guest: {consoles}. Keys that you type there appear on its
+screen. On the screens F1 prints without end, on the serial port Ctrl-E does, and any key ends that.
+
+In another terminal, look at the guest or take the consoles away, give them back, with new tokens:
+
+    export LIBVIRT_DEFAULT_URI='{uri}'
+    virsh metadata {guest} http://libvirt.org/schemas/console-proxy/1.0
+    {adm} status
+    {adm} disable {guest}
+    {adm} enable {guest}
+    {adm} url {guest} --proxy {base}
+
+Logs: {logs}
 Ctrl-C takes everything down.
 """
-CONSOLES = {"vnc": "its screen by VNC", "serial": "its serial port"}
 FROM_ELSEWHERE = "From another computer: ssh -L {port}:127.0.0.1:{port} {host}, then the same URL there.\n"
 
 
@@ -69,10 +79,11 @@ class Step:
         print(f"{verdict} ({time.monotonic() - self._begin:.0f} s)", flush=True)
 
 
-class Proxy:
-    """virtconsoleproxyd, its log in a file."""
+class Daemon:
+    """One of our daemons, its log in a file."""
 
     def __init__(self, command, log):
+        self.name = os.path.basename(command[0])
         self.log = log
         with open(log, "wb") as out:
             # setpriv: nothing stays behind even if the demo itself is killed
@@ -89,9 +100,9 @@ class Proxy:
             if address and re.search(r"(^|\W)ready\W*$", text, re.MULTILINE):
                 return int(address[1])
             if ended:
-                raise Failed(f"virtconsoleproxyd ended with status {self.process.returncode}:\n{tail(self.log)}")
+                raise Failed(f"{self.name} ended with status {self.process.returncode}:\n{tail(self.log)}")
             time.sleep(0.05)
-        raise Failed(f"virtconsoleproxyd is not ready after {START_TIMEOUT} s:\n{tail(self.log)}")
+        raise Failed(f"{self.name} is not ready after {START_TIMEOUT} s:\n{tail(self.log)}")
 
     def stop(self):
         self.process.terminate()
@@ -103,10 +114,11 @@ class Proxy:
 
 
 class Demo:
-    def __init__(self, program, address, port):
-        self.program, self.address, self.port = program, address, port
+    def __init__(self, programs, address, port):
+        self.programs, self.address, self.port = programs, address, port
         self.directory = tempfile.mkdtemp(prefix="virtconsoleproxy-demo-")
-        self.guest = None
+        self.libvirtd = None
+        self.resolver = None
         self.proxy = None
 
     def path(self, *parts):
@@ -118,64 +130,103 @@ class Demo:
             server = certs.issue("demo", names=self._names(), purposes=("server",))
         with Step("Assembling the console page"):
             run([os.path.join(TOP, "tools", "make-web-root"), self.path("web")])
+        with Step("Starting libvirtd, which asks QEMU what it can do"):
+            kind = libvirtd.Libvirtd if os.geteuid() == 0 else libvirtd.SessionLibvirtd
+            self.libvirtd = kind(self.path("libvirtd"), certs)
         with Step("Starting the guest"):
-            self.guest = guest.Guest(self.path("guest"), tls=certs.qemu_dir(), name="demo guest", serial="tls raw")
+            serial, console = (libvirtd.Tcp(self.libvirtd.free_port()) for _ in range(2))
+            self.libvirtd.define(GUEST, vnc=True, spice=True, serials=[serial], consoles=[console])
+            self.libvirtd.start_guest(GUEST)
+        with Step("Enabling its consoles"):
+            self._adm("enable", GUEST)
+        with Step("Starting the resolver"):
+            self.resolver = Daemon(self._resolver_command(certs), self.path("resolver.log"))
+            resolver_port = self.resolver.wait_ready()
         with Step("Starting the proxy"):
-            services = self._services()
-            self._write_tokens(services)
-            self.proxy = Proxy(self._command(certs, server), self.path("proxy.log"))
+            self.proxy = Daemon(self._proxy_command(certs, server, resolver_port), self.path("proxy.log"))
             port = self.proxy.wait_ready()
-        host = self._url_host()
-        remote = FROM_ELSEWHERE.format(port=port, host=socket.gethostname()) if host == "localhost" else ""
-        consoles = "&".join(f"type={service['type']}&token={token}" for token, service in services.items())
-        print(TEXT.format(url=f"https://{host}:{port}/console.html#{consoles}", ca=certs.ca, remote=remote,
-                          consoles=" and ".join(CONSOLES[service["type"]] for service in services.values()),
-                          log=self.proxy.log), flush=True)
+        print(self._text(certs, self._url_host(), port), flush=True)
 
     def watch(self):
         """Returns never: the user's signal and a child's end are exceptions."""
         with selectors.DefaultSelector() as selector:
-            children = (("the guest (qemu-system-x86_64)", self.guest.process, self.path("guest", "qemu.log")),
-                        ("virtconsoleproxyd", self.proxy.process, self.proxy.log))
-            for child in children:
-                selector.register(os.pidfd_open(child[1].pid), selectors.EVENT_READ, child)
-            # what the guest says on its serial port is read, or it would block there one day
-            selector.register(self.guest.serial, selectors.EVENT_READ)
+            for daemon in (self.resolver, self.proxy):
+                selector.register(os.pidfd_open(daemon.process.pid), selectors.EVENT_READ, daemon)
+            is_running = True
             while True:
-                for key, _ in selector.select():
-                    if key.data:
-                        name, process, log = key.data
-                        raise Failed(f"{name} ended by itself, with status {process.wait()}; its last words:\n{tail(log)}")
-                    if not self.guest.serial.recv(65536):
-                        selector.unregister(self.guest.serial)
+                event = self._await_guest_event()
+                waiter = os.pidfd_open(event.pid)
+                selector.register(waiter, selectors.EVENT_READ)
+                try:
+                    is_running = self._look_at_guest(is_running)    # something may have happened in between
+                    while event.poll() is None:
+                        for key, _ in selector.select():
+                            if key.data:
+                                raise Failed(f"{key.data.name} ended by itself, with status {key.data.process.wait()};"
+                                             f" its last words:\n{tail(key.data.log)}")
+                    is_running = self._look_at_guest(is_running)
+                finally:
+                    selector.unregister(waiter)
+                    os.close(waiter)
+                    event.kill()
+                    event.wait()
+
+    def _await_guest_event(self):
+        """A process that ends when something happens to the guest, or to libvirtd."""
+        return subprocess.Popen(["setpriv", "--pdeathsig", "TERM", "virsh", "-q", "-c", self.libvirtd.uri, "event", GUEST,
+                                 "--event", "lifecycle"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                stderr=subprocess.DEVNULL)
+
+    def _look_at_guest(self, was_running):
+        try:
+            is_running = self.libvirtd.virsh("domstate", GUEST) not in ("shut off", "crashed")
+        except libvirtd.Failed as error:
+            raise Failed(f"libvirtd ended by itself: {error}") from None
+        if was_running and not is_running:
+            print(f"The guest is off, and its consoles with it. To start it again: virsh start {GUEST}", flush=True)
+        return is_running
 
     def stop(self):
         for one in STOP_SIGNALS:        # nothing stops the stopping
             signal.signal(one, signal.SIG_IGN)
-        if self.proxy:
-            self.proxy.stop()
-        if self.guest:
-            self.guest.stop()
+        for one in (self.proxy, self.resolver, self.libvirtd):
+            if one:
+                one.stop()
         shutil.rmtree(self.directory, ignore_errors=True)
 
-    def _services(self):
-        """A random token → its service, for each console of the guest."""
-        return {secrets.token_urlsafe(24): service for service in (
-            {"type": "vnc", "address": self.guest.address},
-            {"type": "serial", "address": self.guest.serial_address})}
+    def _program(self, name):
+        return os.path.join(self.programs, name)
 
-    def _command(self, certs, server):
+    def _adm(self, *arguments):
+        return run([self._program("virtconsoleresolveradm"), "-c", self.libvirtd.uri, *arguments])
+
+    def _text(self, certs, host, port):
+        base = f"https://{host}:{port}"
+        enabled = json.loads(self._adm("status", GUEST, "--json"))[0]["consoles"]
+        links = [self._adm("url", GUEST, "--proxy", base, "--type", one["type"], "--port", str(one["index"]))
+                 for one in enabled]
+        fragments = [link.partition("#")[2].split()[0] for link in links]
+        names = [CONSOLES[one["type"]] for one in enabled]
+        return TEXT.format(
+            url=f"{base}/console.html#{'&'.join(fragments)}", base=base, ca=certs.ca, guest=GUEST,
+            consoles=", ".join(names[:-1]) + " and " + names[-1], uri=self.libvirtd.uri,
+            adm=self._program("virtconsoleresolveradm"), logs=f"{self.proxy.log} {self.resolver.log}",
+            remote=FROM_ELSEWHERE.format(port=port, host=socket.gethostname()) if host == "localhost" else "")
+
+    def _resolver_command(self, certs):
+        return [self._program("virtconsoleresolverd"), "--listen-addr=127.0.0.1:0",
+                f"--listen-tls-cert={certs.resolver_server.cert}", f"--listen-tls-key={certs.resolver_server.key}",
+                f"--listen-tls-ca={certs.ca}", f"--connect={self.libvirtd.uri}",
+                f"--domain-address={self.libvirtd.uri}=127.0.0.1", "--log-level=info"]
+
+    def _proxy_command(self, certs, server, resolver_port):
         host = f"[{self.address}]" if ":" in self.address else self.address
-        return [self.program, f"--listen-addr={host}:{self.port}",
+        return [self._program("virtconsoleproxyd"), f"--listen-addr={host}:{self.port}",
                 f"--listen-tls-cert={server.cert}", f"--listen-tls-key={server.key}",
                 f"--connect-tls-cert={certs.proxy_client.cert}", f"--connect-tls-key={certs.proxy_client.key}",
-                f"--connect-tls-ca={certs.ca}", f"--resolver-tokens={self.path('tokens.json')}",
+                f"--connect-tls-ca={certs.ca}", "--resolver-mode=external",
+                f"--resolver-uri=https://localhost:{resolver_port}/consoleresolver/",
                 f"--web-dir={self.path('web')}", "--log-level=info"]
-
-    def _write_tokens(self, tokens):
-        with open(self.path("tokens.json"), "w", encoding="ascii",
-                  opener=lambda path, flags: os.open(path, flags, 0o600)) as out:
-            json.dump(tokens, out, indent=2)
 
     def _is_loopback(self):
         return ipaddress.ip_address(self.address).is_loopback
@@ -216,6 +267,7 @@ def run(command):
                           text=True, check=False)
     if done.returncode != 0:
         raise Failed(f"{os.path.basename(command[0])} failed:\n{done.stdout}")
+    return done.stdout
 
 
 def read(path):
@@ -232,7 +284,7 @@ def on_signal(*_):
 
 
 def main():
-    program, address, wanted_port = sys.argv[1:]
+    programs, address, wanted_port = sys.argv[1:]
     for one in STOP_SIGNALS:
         signal.signal(one, on_signal)
     demo = None
@@ -242,7 +294,7 @@ def main():
         except ValueError:
             raise Failed(f"--listen: {address} is no IP address") from None
         port = choose_port(address, wanted_port)
-        demo = Demo(program, address, port)
+        demo = Demo(programs, address, port)
         demo.start()
         demo.watch()
     except Stopped:
@@ -252,7 +304,7 @@ def main():
                 demo.stop()
             demo = None
         return 0
-    except (Failed, OSError, RuntimeError, subprocess.CalledProcessError) as error:
+    except (Failed, libvirtd.Failed, OSError, RuntimeError, subprocess.CalledProcessError) as error:
         print(f"demo: {error}", file=sys.stderr)
         return 1
     finally:
