@@ -529,6 +529,30 @@ class Prune(AdmCase):
         self.assert_disabled(name, live=True, config=True)
 
 
+class Effect(AdmCase):
+    """What virtconsoleresolverd makes of it."""
+
+    def test_resolver(self):
+        resolver = self.start_resolver(self.daemon)
+        name = self.running()
+        self.enable(name, "--power-control", "--expires", "2030-01-31T12:00:00Z", "--tls-server-name", "localhost")
+        for kind, port in (("vnc", 0), ("spice", 0), ("serial", 0), ("console", 1)):
+            token = adm.token(self.daemon, name, kind, port)
+            resolver.wait_status(token, 200)
+            service = resolver.service(token)
+            self.assertEqual(service["console"], {"type": kind, "index": port})
+            self.assertEqual((service["powerControl"], service["expires"], service["tlsServerName"]),
+                             (True, "2030-01-31T12:00:00Z", "localhost"))
+        old = adm.token(self.daemon, name, "vnc")
+        self.done("rotate", name)
+        resolver.wait_status(old, 404)
+        new = adm.token(self.daemon, name, "vnc")
+        resolver.wait_status(new, 200)
+        self.disable(name)
+        resolver.wait_status(new, 404)
+        self.assertNotIn(new, resolver.log())
+
+
 class Completion(AdmCase):
     """What bash offers."""
 
