@@ -24,20 +24,20 @@
         name, 0, VC_OPTION_STRING, AT(field), NULL, 0, 0, argument, text                       \
     }
 /* The same flag may stand before and after the command. */
-#define CONNECT(default_uri)                                                                   \
+#define CONNECT                                                                                \
     {                                                                                          \
-        "connect", 'c', VC_OPTION_STRING, AT(connect), default_uri, 0, 0, "URI",               \
-            "The libvirtd to talk to"                                                          \
+        "connect", 'c', VC_OPTION_STRING, AT(connect), NULL, 0, 0, "URI",                      \
+            "The libvirtd to talk to ($LIBVIRT_DEFAULT_URI, else " DEFAULT_URI ")"             \
     }
 
 static const VcOption global_options[] = {
-    CONNECT(DEFAULT_URI),
+    CONNECT,
     SWITCH("version", version, "Print the version and exit"),
     {0},
 };
 
 static const VcOption enable_options[] = {
-    CONNECT(NULL),
+    CONNECT,
     SWITCH("insecure", insecure, "Let the proxy reach these consoles without TLS"),
     TEXT("host", host, "HOST", "Host under which the proxy reaches the guest"),
     TEXT("type", type, "LIST", "Only consoles of these types: vnc,spice,serial,console"),
@@ -50,18 +50,18 @@ static const VcOption enable_options[] = {
 };
 
 static const VcOption plain_options[] = {
-    CONNECT(NULL),
+    CONNECT,
     {0},
 };
 
 static const VcOption status_options[] = {
-    CONNECT(NULL),
+    CONNECT,
     SWITCH("json", json, "Print JSON"),
     {0},
 };
 
 static const VcOption url_options[] = {
-    CONNECT(NULL),
+    CONNECT,
     TEXT("proxy", proxy, "BASE",
          "URL of the console proxy, such as https://console.example.org"),
     TEXT("type", type, "TYPE",
@@ -72,7 +72,7 @@ static const VcOption url_options[] = {
 };
 
 static const VcOption prune_options[] = {
-    CONNECT(NULL),
+    CONNECT,
     SWITCH("dry-run", dry_run, "Only say what would be removed"),
     {0},
 };
@@ -200,16 +200,26 @@ be_silent(void *data, virErrorPtr error)
     (void)error; /* it is reported by whoever cannot go on */
 }
 
+/* As virsh has it. */
+static const char *
+uri_of(const VcrAdmOptions *options)
+{
+    const char *usual = g_getenv("LIBVIRT_DEFAULT_URI");
+
+    if (options->connect != NULL)
+        return options->connect;
+    return usual != NULL && usual[0] != '\0' ? usual : DEFAULT_URI;
+}
+
 static gboolean
 connect_and_run(const Command *command, const VcrAdmOptions *options, const char *domain,
                 GError **error)
 {
     virSetErrorFunc(NULL, be_silent);
-    virConnectPtr connection =
-        virConnectOpenAuth(options->connect, virConnectAuthPtrDefault, 0);
+    virConnectPtr connection = virConnectOpenAuth(uri_of(options), virConnectAuthPtrDefault, 0);
     if (connection == NULL) {
         g_set_error(error, VC_ERROR, VC_ERROR_UNREACHABLE, "connecting to %s: %s",
-                    options->connect, virGetLastErrorMessage());
+                    uri_of(options), virGetLastErrorMessage());
         return FALSE;
     }
     gboolean done = command->run(connection, options, domain, error);
