@@ -167,7 +167,7 @@ class TestDemo(BrowserCase):
         if os.geteuid() != 0 or subprocess.run([*user, "test", "-r", script], check=False).returncode != 0:
             self.skipTest("not root, or this checkout is not everybody's to read")
         self.start().wait_url()         # so it is built
-        directory = tempfile.mkdtemp(prefix="vcp-test-demo-")
+        directory = tempfile.mkdtemp(prefix="d-")     # short: sockets have paths there
         self.addCleanup(shutil.rmtree, directory, ignore_errors=True)
         os.chown(directory, NOBODY, NOBODY)
         demo = self.start(os.path.join(TOP, "build", "demo", "src"), "127.0.0.1", "", directory=directory,

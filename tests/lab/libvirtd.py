@@ -315,7 +315,7 @@ class SessionLibvirtd(Libvirtd):
 
     QEMU_ACCOUNT = ""       # it has no other than its own
 
-    # XDG directory → ours, of which it is the part called libvirt
+    # XDG directory → ours, of which it is the part called libvirt. Short: sockets have paths there.
     DIRECTORIES = {"XDG_CONFIG_HOME": "etc", "XDG_RUNTIME_DIR": "run", "XDG_CACHE_HOME": "cache"}
 
     @property
@@ -327,10 +327,11 @@ class SessionLibvirtd(Libvirtd):
             self._do(f"kill -KILL {int(pid.read())}")
 
     def _start_init(self):
+        environment = {}
         for name, ours in self.DIRECTORIES.items():
-            os.makedirs(self._path(name), mode=0o700)
-            os.symlink(self._path(ours), os.path.join(self._path(name), "libvirt"))
-        environment = {name: self._path(name) for name in self.DIRECTORIES}
+            environment[name] = self._path(f"x/{ours}")
+            os.makedirs(environment[name], mode=0o700)
+            os.symlink(self._path(ours), os.path.join(environment[name], "libvirt"))
         # it ends with the pipe, and takes the rest along
         return subprocess.Popen(["bash", "-c", SESSION_INIT], cwd=self.directory, stdin=subprocess.PIPE,
                                 stdout=subprocess.PIPE, text=True, start_new_session=True,
