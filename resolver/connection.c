@@ -34,7 +34,7 @@ vcr_connection_set_error(GError **error, const char *what)
 
 typedef struct {
     char *uri;
-    GAsyncQueue *inbox;
+    VcrInbox *inbox;
 } Opening;
 
 static gpointer
@@ -47,20 +47,20 @@ open_connection(gpointer data)
     message->connection = virConnectOpen(self->uri);
     if (message->connection == NULL)
         vcr_connection_set_error(&message->error, "cannot connect");
-    g_async_queue_push(self->inbox, message);
-    g_async_queue_unref(self->inbox);
+    vcr_inbox_push_message(self->inbox, message);
+    vcr_inbox_unref(self->inbox);
     g_free(self->uri);
     g_free(self);
     return NULL;
 }
 
 void
-vcr_connection_open(const char *uri, GAsyncQueue *inbox)
+vcr_connection_open(const char *uri, VcrInbox *inbox)
 {
     Opening *opening = g_new0(Opening, 1);
 
     opening->uri = g_strdup(uri);
-    opening->inbox = g_async_queue_ref(inbox);
+    opening->inbox = vcr_inbox_ref(inbox);
     g_thread_unref(g_thread_new("open", open_connection, opening));
 }
 
@@ -70,7 +70,7 @@ vcr_connection_open(const char *uri, GAsyncQueue *inbox)
 typedef struct {
     int refs; /* atomic */
     guint number;
-    GAsyncQueue *inbox;
+    VcrInbox *inbox;
 } Target;
 
 struct VcrWatch {
@@ -95,7 +95,7 @@ target_unref(void *data)
 
     if (!g_atomic_int_dec_and_test(&self->refs))
         return;
-    g_async_queue_unref(self->inbox);
+    vcr_inbox_unref(self->inbox);
     g_free(self);
 }
 
@@ -233,7 +233,7 @@ watch_end(VcrWatch *self)
 }
 
 static VcrWatch *
-watch_new(virConnectPtr connection, guint number, GAsyncQueue *inbox)
+watch_new(virConnectPtr connection, guint number, VcrInbox *inbox)
 {
     VcrWatch *self = g_new0(VcrWatch, 1);
 
@@ -241,7 +241,7 @@ watch_new(virConnectPtr connection, guint number, GAsyncQueue *inbox)
     self->target = g_new0(Target, 1);
     self->target->refs = 1;
     self->target->number = number;
-    self->target->inbox = g_async_queue_ref(inbox);
+    self->target->inbox = vcr_inbox_ref(inbox);
     for (gsize i = 0; i < G_N_ELEMENTS(self->domain_callbacks); i++)
         self->domain_callbacks[i] = NO_CALLBACK;
     for (gsize i = 0; i < G_N_ELEMENTS(self->secret_callbacks); i++)
@@ -250,7 +250,7 @@ watch_new(virConnectPtr connection, guint number, GAsyncQueue *inbox)
 }
 
 VcrWatch *
-vcr_connection_watch(virConnectPtr connection, guint number, GAsyncQueue *inbox, GError **error)
+vcr_connection_watch(virConnectPtr connection, guint number, VcrInbox *inbox, GError **error)
 {
     VcrWatch *self = watch_new(connection, number, inbox);
 

@@ -5,19 +5,21 @@
 #include <glib.h>
 #include <libvirt/libvirt.h>
 
+#include "resolver/inbox.h"
+
 /* Makes libvirt ready, and its event loop a part of GLib's default one. Main thread, once,
  * before everything else here. */
 void vcr_connection_init(void);
 
 /* Opens a connection on a thread of its own, since a libvirtd that hangs keeps its callers
  * waiting for good. The inbox gets VCR_OPENED, however late. */
-void vcr_connection_open(const char *uri, GAsyncQueue *inbox);
+void vcr_connection_open(const char *uri, VcrInbox *inbox);
 
 typedef struct VcrWatch VcrWatch;
 
 /* Has events of guests and secrets, and the connection's end, pushed into the inbox. NULL with
  * VC_ERROR_UNREACHABLE. The events come from the main loop. */
-VcrWatch *vcr_connection_watch(virConnectPtr connection, guint number, GAsyncQueue *inbox,
+VcrWatch *vcr_connection_watch(virConnectPtr connection, guint number, VcrInbox *inbox,
                                GError **error);
 
 /* Undoes it; the connection stays open. nullable */

@@ -11,7 +11,7 @@
 
 typedef struct VcrForeign VcrForeign;
 
-/* number: of the libvirtd whose guests lack them; inboxes: of GAsyncQueue, of all libvirtd by
+/* number: of the libvirtd whose guests lack them; inboxes: of VcrInbox, of all libvirtd by
  * number, not owned. */
 VcrForeign *vcr_foreign_new(guint number, GPtrArray *inboxes);
 void vcr_foreign_free(VcrForeign *self); /* nullable */

@@ -2,6 +2,7 @@
  * Keepers and their replacement: a call to a libvirtd that hangs may never return. */
 #include "resolver/host.h"
 
+#include "common/monitor.h"
 #include "resolver/inbox.h"
 #include "resolver/keeper.h"
 
@@ -16,11 +17,10 @@ struct VcrHost {
     VcrHostView view;
     guint watchdog; /* source of the main loop; 0: none */
 
-    GMutex lock;
+    VcMonitor monitor;
     VcrKeeper *keeper; /* nullable */
     guint n_given_up;
     gboolean has_ended; /* the keeper has */
-    GCond ended;
 };
 
 VcrHost *
@@ -35,8 +35,7 @@ vcr_host_new(const char *uri, const char *domain_address, guint number, VcrRegis
     self->view.domain_address = self->domain_address;
     self->view.number = number;
     self->view.inbox = vcr_inbox_new();
-    g_mutex_init(&self->lock);
-    g_cond_init(&self->ended);
+    vc_monitor_init(&self->monitor);
     return self;
 }
 
@@ -45,15 +44,14 @@ vcr_host_free(VcrHost *self)
 {
     if (self == NULL)
         return;
-    g_async_queue_unref(self->view.inbox);
-    g_mutex_clear(&self->lock);
-    g_cond_clear(&self->ended);
+    vcr_inbox_unref(self->view.inbox);
+    vc_monitor_clear(&self->monitor);
     g_free(self->domain_address);
     g_free(self->uri);
     g_free(self);
 }
 
-GAsyncQueue *
+VcrInbox *
 vcr_host_inbox(VcrHost *self)
 {
     return self->view.inbox;
@@ -64,38 +62,38 @@ vcr_host_inbox(VcrHost *self)
 gboolean
 vcr_host_is_kept_by(VcrHost *self, const VcrKeeper *keeper)
 {
-    g_mutex_lock(&self->lock);
+    vc_monitor_enter(&self->monitor);
     gboolean is_kept = self->keeper == keeper;
-    g_mutex_unlock(&self->lock);
+    vc_monitor_leave(&self->monitor);
     return is_kept;
 }
 
 void
 vcr_host_publish_list(VcrHost *self, const VcrKeeper *keeper, GHashTable *guests)
 {
-    g_mutex_lock(&self->lock);
+    vc_monitor_enter(&self->monitor);
     if (self->keeper == keeper) {
         if (guests != NULL)
             vcr_registry_keep_guests(self->registry, self->view.number, guests);
         vcr_registry_set_listed(self->registry, self->view.number, guests != NULL);
     }
-    g_mutex_unlock(&self->lock);
+    vc_monitor_leave(&self->monitor);
 }
 
 void
 vcr_host_publish_guest(VcrHost *self, const VcrKeeper *keeper, const char *uuid,
                        GPtrArray *records)
 {
-    g_mutex_lock(&self->lock);
+    vc_monitor_enter(&self->monitor);
     if (self->keeper == keeper)
         vcr_registry_set_guest(self->registry, self->view.number, uuid, records);
-    g_mutex_unlock(&self->lock);
+    vc_monitor_leave(&self->monitor);
 }
 
 void
 vcr_host_keeper_ended(VcrHost *self, VcrKeeper *keeper)
 {
-    g_mutex_lock(&self->lock);
+    vc_monitor_enter(&self->monitor);
     gboolean was_given_up = self->keeper != keeper;
     if (was_given_up) {
         /* before the host may be freed */
@@ -103,9 +101,9 @@ vcr_host_keeper_ended(VcrHost *self, VcrKeeper *keeper)
         self->n_given_up--;
     } else {
         self->has_ended = TRUE;
-        g_cond_signal(&self->ended);
+        vc_monitor_signal(&self->monitor);
     }
-    g_mutex_unlock(&self->lock);
+    vc_monitor_leave(&self->monitor);
 }
 
 /* --- the watchdog --- */
@@ -127,11 +125,11 @@ watch(gpointer data)
     VcrHost *self = data;
     gint64 limit = g_get_monotonic_time() - HANG_S * (gint64)G_USEC_PER_SEC;
 
-    g_mutex_lock(&self->lock);
+    vc_monitor_enter(&self->monitor);
     gint64 since = self->has_ended ? 0 : vcr_keeper_busy_since(self->keeper);
     if (since != 0 && since < limit && self->n_given_up < MAX_GIVEN_UP)
         replace_keeper(self);
-    g_mutex_unlock(&self->lock);
+    vc_monitor_leave(&self->monitor);
     return G_SOURCE_CONTINUE;
 }
 
@@ -142,19 +140,19 @@ vcr_host_start(VcrHost *self, GPtrArray *inboxes)
 {
     self->view.inboxes = inboxes;
     self->watchdog = g_timeout_add_seconds(CHECK_S, watch, self);
-    g_mutex_lock(&self->lock);
+    vc_monitor_enter(&self->monitor);
     self->keeper = vcr_keeper_start(self, &self->view);
-    g_mutex_unlock(&self->lock);
+    vc_monitor_leave(&self->monitor);
 }
 
 static gboolean
 wait_for_end(VcrHost *self, gint64 until)
 {
-    g_mutex_lock(&self->lock);
-    while (!self->has_ended && g_cond_wait_until(&self->ended, &self->lock, until))
+    vc_monitor_enter(&self->monitor);
+    while (!self->has_ended && vc_monitor_wait_until(&self->monitor, until))
         continue;
     gboolean is_clean = self->has_ended && self->n_given_up == 0;
-    g_mutex_unlock(&self->lock);
+    vc_monitor_leave(&self->monitor);
     if (is_clean)
         vcr_keeper_join(self->keeper);
     return is_clean;

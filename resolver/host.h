@@ -6,6 +6,7 @@
 #include <glib.h>
 
 #include "resolver/registry.h"
+#include "resolver/inbox.h"
 
 typedef struct VcrHost VcrHost;
 struct VcrKeeper;
@@ -19,7 +20,7 @@ VcrHost *vcr_host_new(const char *uri, const char *domain_address, guint number,
 void vcr_host_start(VcrHost *self, GPtrArray *inboxes);
 
 /* Where it is told what to do. Any thread. */
-GAsyncQueue *vcr_host_inbox(VcrHost *self);
+VcrInbox *vcr_host_inbox(VcrHost *self);
 
 /* Tells the keepers of all hosts to end and waits for them. FALSE where one did not come back
  * within timeout_ms, because its libvirtd hangs: nothing may be freed then. libvirt's events

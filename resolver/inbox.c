@@ -2,7 +2,14 @@
  * Messages to a libvirtd's thread. */
 #include "resolver/inbox.h"
 
+#include "common/monitor.h"
 #include "resolver/password.h"
+
+struct VcrInbox {
+    int refs; /* atomic */
+    VcMonitor monitor;
+    GQueue messages; /* of VcrMessage */
+};
 
 void
 vcr_message_free(VcrMessage *self)
@@ -18,15 +25,56 @@ vcr_message_free(VcrMessage *self)
     g_free(self);
 }
 
-GAsyncQueue *
+VcrInbox *
 vcr_inbox_new(void)
 {
-    return g_async_queue_new_full((GDestroyNotify)vcr_message_free);
+    VcrInbox *self = g_new0(VcrInbox, 1);
+
+    self->refs = 1;
+    vc_monitor_init(&self->monitor);
+    g_queue_init(&self->messages);
+    return self;
+}
+
+VcrInbox *
+vcr_inbox_ref(VcrInbox *self)
+{
+    g_atomic_int_inc(&self->refs);
+    return self;
 }
 
 void
-vcr_inbox_push(GAsyncQueue *self, VcrNews news, guint from, const char *uuid,
-               const char *digest)
+vcr_inbox_unref(VcrInbox *self)
+{
+    if (!g_atomic_int_dec_and_test(&self->refs))
+        return;
+    g_queue_clear_full(&self->messages, (GDestroyNotify)vcr_message_free);
+    vc_monitor_clear(&self->monitor);
+    g_free(self);
+}
+
+VcrMessage *
+vcr_inbox_pop(VcrInbox *self, gint64 until)
+{
+    vc_monitor_enter(&self->monitor);
+    while (g_queue_is_empty(&self->messages) && vc_monitor_wait_until(&self->monitor, until))
+        continue;
+    VcrMessage *message = g_queue_pop_head(&self->messages);
+    vc_monitor_leave(&self->monitor);
+    return message;
+}
+
+void
+vcr_inbox_push_message(VcrInbox *self, VcrMessage *message)
+{
+    vc_monitor_enter(&self->monitor);
+    g_queue_push_tail(&self->messages, message);
+    vc_monitor_signal(&self->monitor);
+    vc_monitor_leave(&self->monitor);
+}
+
+void
+vcr_inbox_push(VcrInbox *self, VcrNews news, guint from, const char *uuid, const char *digest)
 {
     VcrMessage *message = g_new0(VcrMessage, 1);
 
@@ -34,15 +82,15 @@ vcr_inbox_push(GAsyncQueue *self, VcrNews news, guint from, const char *uuid,
     message->from = from;
     message->uuid = g_strdup(uuid);
     message->digest = g_strdup(digest);
-    g_async_queue_push(self, message);
+    vcr_inbox_push_message(self, message);
 }
 
 void
-vcr_inbox_push_query(GAsyncQueue *self, VcrPasswordQuery *query)
+vcr_inbox_push_query(VcrInbox *self, VcrPasswordQuery *query)
 {
     VcrMessage *message = g_new0(VcrMessage, 1);
 
     message->news = VCR_PASSWORD_WANTED;
     message->query = query;
-    g_async_queue_push(self, message);
+    vcr_inbox_push_message(self, message);
 }

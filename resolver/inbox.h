@@ -34,11 +34,22 @@ void vcr_message_free(VcrMessage *self); /* nullable; closes the connection */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(VcrMessage, vcr_message_free)
 
 /* Lives as long as somebody may still push; what nobody reads is freed with it. */
-GAsyncQueue *vcr_inbox_new(void);
+typedef struct VcrInbox VcrInbox;
+
+VcrInbox *vcr_inbox_new(void);
+VcrInbox *vcr_inbox_ref(VcrInbox *self);
+void vcr_inbox_unref(VcrInbox *self);
+
+/* The next message (full), or NULL where none has come until then: µs of the monotonic clock;
+ * whatever is over asks for what is there. */
+VcrMessage *vcr_inbox_pop(VcrInbox *self, gint64 until);
+
+/* Any thread, like all that pushes. */
+void vcr_inbox_push_message(VcrInbox *self, VcrMessage *message /* full */);
 
 /* uuid, digest: nullable. Any thread. */
-void vcr_inbox_push(GAsyncQueue *self, VcrNews news, guint from, const char *uuid,
+void vcr_inbox_push(VcrInbox *self, VcrNews news, guint from, const char *uuid,
                     const char *digest);
 
 /* VCR_PASSWORD_WANTED. Any thread. */
-void vcr_inbox_push_query(GAsyncQueue *self, struct VcrPasswordQuery *query /* full */);
+void vcr_inbox_push_query(VcrInbox *self, struct VcrPasswordQuery *query /* full */);

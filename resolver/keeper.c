@@ -204,10 +204,7 @@ wait_until(VcrKeeper *self, gint64 until)
         return FALSE;
     }
     set_busy_since(self, 0);
-    gint64 now = g_get_monotonic_time();
-    g_autoptr(VcrMessage) message =
-        until > now ? g_async_queue_timeout_pop(self->view->inbox, (guint64)(until - now))
-                    : g_async_queue_try_pop(self->view->inbox);
+    g_autoptr(VcrMessage) message = vcr_inbox_pop(self->view->inbox, until);
     set_busy_since(self, g_get_monotonic_time());
     if (message == NULL)
         return FALSE;

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "resolver/host.h"
+#include "resolver/inbox.h"
 
 typedef struct VcrKeeper VcrKeeper;
 
@@ -12,7 +13,7 @@ typedef struct {
     const char *uri;
     const char *domain_address; /* nullable */
     guint number;
-    GAsyncQueue *inbox;
+    VcrInbox *inbox;
     GPtrArray *inboxes; /* of all libvirtd, by number; not owned */
     int openings;       /* atomic: connections that are being opened, by whichever keeper */
 } VcrHostView;

@@ -6,6 +6,7 @@
 #include <libvirt/virterror.h>
 #include <string.h>
 
+#include "common/monitor.h"
 #include "resolver/domain.h"
 #include "resolver/inbox.h"
 
@@ -15,7 +16,7 @@ struct VcrPasswordQuery {
     VcrRecord *record;
     GSource *clock;
 
-    GMutex lock;
+    VcMonitor monitor;
     gboolean is_done;
     VcrPasswordAnswer answer;
     char *password; /* nullable */
@@ -26,7 +27,7 @@ struct VcrPasswordQuery {
 struct VcrPasswords {
     GPtrArray *inboxes; /* not owned */
     guint deadline_ms;
-    GMutex lock;
+    VcMonitor monitor;
     GHashTable *waiting; /* set of VcrPasswordQuery, each with a reference */
 };
 
@@ -45,17 +46,17 @@ vcr_password_query_unref(VcrPasswordQuery *self)
     vc_secret_free(self->password);
     vcr_record_unref(self->record);
     g_source_unref(self->clock);
-    g_mutex_clear(&self->lock);
+    vc_monitor_clear(&self->monitor);
     g_free(self);
 }
 
 VcrPasswordAnswer
 vcr_password_query_answer(VcrPasswordQuery *self, const char **password)
 {
-    g_mutex_lock(&self->lock);
+    vc_monitor_enter(&self->monitor);
     VcrPasswordAnswer answer = self->answer;
     *password = self->password;
-    g_mutex_unlock(&self->lock);
+    vc_monitor_leave(&self->monitor);
     return answer;
 }
 
@@ -63,14 +64,14 @@ vcr_password_query_answer(VcrPasswordQuery *self, const char **password)
 static void
 finish(VcrPasswordQuery *self, VcrPasswordAnswer answer, char *password /* full, nullable */)
 {
-    g_mutex_lock(&self->lock);
+    vc_monitor_enter(&self->monitor);
     gboolean is_first = !self->is_done;
     if (is_first) {
         self->is_done = TRUE;
         self->answer = answer;
         self->password = g_steal_pointer(&password);
     }
-    g_mutex_unlock(&self->lock);
+    vc_monitor_leave(&self->monitor);
     vc_secret_free(password);
     if (!is_first)
         return;
@@ -78,9 +79,9 @@ finish(VcrPasswordQuery *self, VcrPasswordAnswer answer, char *password /* full,
     self->done(self, self->data);
 
     VcrPasswords *owner = self->owner;
-    g_mutex_lock(&owner->lock);
+    vc_monitor_enter(&owner->monitor);
     g_hash_table_remove(owner->waiting, self);
-    g_mutex_unlock(&owner->lock);
+    vc_monitor_leave(&owner->monitor);
 }
 
 static gboolean
@@ -134,9 +135,9 @@ read_password(virConnectPtr connection, const VcrRecord *record, char **password
 static gboolean
 is_done(VcrPasswordQuery *self)
 {
-    g_mutex_lock(&self->lock);
+    vc_monitor_enter(&self->monitor);
     gboolean done = self->is_done;
-    g_mutex_unlock(&self->lock);
+    vc_monitor_leave(&self->monitor);
     return done;
 }
 
@@ -163,7 +164,7 @@ vcr_passwords_new(GPtrArray *inboxes, guint deadline_ms)
 
     self->inboxes = inboxes;
     self->deadline_ms = deadline_ms;
-    g_mutex_init(&self->lock);
+    vc_monitor_init(&self->monitor);
     self->waiting =
         g_hash_table_new_full(NULL, NULL, (GDestroyNotify)vcr_password_query_unref, NULL);
     return self;
@@ -179,7 +180,7 @@ query_new(VcrPasswords *owner, VcrRecord *record, GFunc done, gpointer data)
     self->record = vcr_record_ref(record);
     self->done = done;
     self->data = data;
-    g_mutex_init(&self->lock);
+    vc_monitor_init(&self->monitor);
     self->clock = g_timeout_source_new(owner->deadline_ms);
     g_source_set_callback(self->clock, on_deadline, query_ref(self),
                           (GDestroyNotify)vcr_password_query_unref);
@@ -191,9 +192,9 @@ vcr_passwords_ask(VcrPasswords *self, VcrRecord *record, GFunc done, gpointer da
 {
     VcrPasswordQuery *query = query_new(self, record, done, data);
 
-    g_mutex_lock(&self->lock);
+    vc_monitor_enter(&self->monitor);
     g_hash_table_add(self->waiting, query_ref(query));
-    g_mutex_unlock(&self->lock);
+    vc_monitor_leave(&self->monitor);
     g_source_attach(query->clock, NULL);
     vcr_inbox_push_query(g_ptr_array_index(self->inboxes, record->host), query_ref(query));
     return query;
@@ -202,7 +203,7 @@ vcr_passwords_ask(VcrPasswords *self, VcrRecord *record, GFunc done, gpointer da
 void
 vcr_passwords_cancel(VcrPasswords *self)
 {
-    g_mutex_lock(&self->lock);
+    vc_monitor_enter(&self->monitor);
     g_autoptr(GPtrArray) queries =
         g_ptr_array_new_with_free_func((GDestroyNotify)vcr_password_query_unref);
     GHashTableIter iter;
@@ -210,7 +211,7 @@ vcr_passwords_cancel(VcrPasswords *self)
     g_hash_table_iter_init(&iter, self->waiting);
     while (g_hash_table_iter_next(&iter, &query, NULL))
         g_ptr_array_add(queries, query_ref(query));
-    g_mutex_unlock(&self->lock);
+    vc_monitor_leave(&self->monitor);
 
     for (guint i = 0; i < queries->len; i++)
         finish(g_ptr_array_index(queries, i), VCR_PASSWORD_AWAY, NULL);
@@ -222,6 +223,6 @@ vcr_passwords_free(VcrPasswords *self)
     if (self == NULL)
         return;
     g_hash_table_unref(self->waiting);
-    g_mutex_clear(&self->lock);
+    vc_monitor_clear(&self->monitor);
     g_free(self);
 }

@@ -8,6 +8,7 @@
 #include <libvirt/libvirt.h>
 
 #include "resolver/registry.h"
+#include "resolver/inbox.h"
 
 typedef struct VcrPasswords VcrPasswords;
 typedef struct VcrPasswordQuery VcrPasswordQuery;
@@ -19,7 +20,7 @@ typedef enum {
     VCR_PASSWORD_AWAY, /* its libvirtd did not say in time */
 } VcrPasswordAnswer;
 
-/* inboxes: of GAsyncQueue, of all libvirtd by number; not owned. Main thread; the default main
+/* inboxes: of VcrInbox, of all libvirtd by number; not owned. Main thread; the default main
  * loop keeps the deadlines. */
 VcrPasswords *vcr_passwords_new(GPtrArray *inboxes, guint deadline_ms);
 
