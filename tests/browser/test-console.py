@@ -138,7 +138,7 @@ class TestScreen(BrowserCase):
         """The session ends with the page, though the browser may keep that; on the way back there is another."""
         self.page.go("about:blank")
         self.proxy.wait_line("session .* ended")
-        self.page.evaluate("history.back()")
+        self.page.back()
         self.wait_state(self.page, "connected")
         self.wait_same_picture(self.page, self.vm)
         self.page.type("q")
