@@ -146,6 +146,7 @@ function unload() {
     }
     consoles = [];
     shown = null;
+    document.body.dataset.state = 'starting';
 }
 
 /* Starts anew with what the link says. */

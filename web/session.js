@@ -127,9 +127,9 @@ export class Console {
                 socket.addEventListener('close', heard((event) => this._end(event.code, event.reason)));
             },
             connected: heard((hint = '') => {
+                clearTimeout(attempt.steadyTimer);
                 attempt.steadyTimer = setTimeout(() => { this._hasAskedAgain = false; }, STEADY_MS);
                 attempt.wasConnected = true;
-                clearTimeout(attempt.steadyTimer);
                 this._hint = hint;
                 this._set('connected', this._connectedTo());
             }),

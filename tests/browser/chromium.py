@@ -161,6 +161,11 @@ class Page:
         """Leaves for another URL; back as soon as its page has begun."""
         self.call("Page.navigate", url=url)
 
+    def back(self):
+        """Returns to the page before; back as soon as that has begun."""
+        history = self.call("Page.getNavigationHistory")
+        self.call("Page.navigateToHistoryEntry", entryId=history["entries"][history["currentIndex"] - 1]["id"])
+
     def close(self):
         try:
             self.call("Page.close")

@@ -5,7 +5,7 @@ import shutil
 import struct
 
 from browsing import BrowserCase, ClosingServer, SayingServer, typed, web_root
-from lab import case, guest, tap
+from lab import case, guest, tap, ws
 
 DEAD_ADDRESS = "127.0.0.1:1"      # nothing listens on tcpmux
 SECRET = "s3cret-token-of-this-test"
@@ -30,6 +30,14 @@ CLOSE_CODES = (
 # the page's engines behave alike at a session's end, each with a library of its own; vnc has them all
 ENGINES = {"vnc": "novnc", "spice": "spice-html5", "serial": "xterm"}
 SOME_CLOSE_CODES = [row for row in CLOSE_CODES if row[0] in (1000, 1002, 4401, 4409)]
+
+# the page's long timers come soon, and are counted
+SHORT_TIMERS = """
+    window.longTimers = 0;
+    const wait = window.setTimeout;
+    window.setTimeout = (handler, ms, ...more) => ms >= 10000
+        ? wait(() => { handler(...more); window.longTimers += 1; }, 100) : wait(handler, ms, ...more);
+"""
 
 BAD_LINKS = (
     ("", "no token"),
@@ -130,7 +138,7 @@ class TestScreen(BrowserCase):
         """The session ends with the page, though the browser may keep that; on the way back there is another."""
         self.page.go("about:blank")
         self.proxy.wait_line("session .* ended")
-        self.page.evaluate("history.back()")
+        self.page.back()
         self.wait_state(self.page, "connected")
         self.wait_same_picture(self.page, self.vm)
         self.page.type("q")
@@ -208,6 +216,18 @@ class TestRefused(BrowserCase):
         page = self.open_console(self.start_proxy({}), "a%2Fb")
         self.wait_state(page, "ended")
         self.assertIn("running but did not let this connection in", page.text())
+
+
+class MovingServer(ClosingServer):
+    """A console that says something, and moves as soon as it hears something."""
+
+    def __init__(self, directory):
+        super().__init__(directory, [])
+
+    def talk(self, handler):
+        handler.wfile.write(ws.encode_frame(b"ready", mask=False))
+        handler.rfile.read(1)
+        handler.wfile.write(ws.encode_frame((4410).to_bytes(2, "big"), opcode=ws.CLOSE, mask=False))
 
 
 class TestLinks(BrowserCase):
@@ -309,6 +329,18 @@ class TestLinks(BrowserCase):
         page.wait("document.body.dataset.state === 'connecting'", "another try")
         self.wait_state(page, "ended")
         self.assertEqual(server.upgrades, 4)
+
+    def test_moved_after_a_while(self):
+        """A console that was steady in between may move once more."""
+        server = MovingServer(web_root())
+        self.addCleanup(server.stop)
+        page = self.browse("about:blank")
+        page.call("Page.addScriptToEvaluateOnNewDocument", source=SHORT_TIMERS)
+        page.go(server.url("console.html#type=serial&token=abc"))
+        for count in (1, 2, 3):
+            page.wait(f"window.longTimers === {count} && document.body.dataset.state === 'connected'", "a steady session")
+            self.assertEqual(server.upgrades, count)
+            page.type("q")
 
     def test_moved_then_gone(self):
         server = self.serve((4410, ""), (4404, ""))

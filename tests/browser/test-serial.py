@@ -203,9 +203,9 @@ class TestTerminal(SerialCase):
         guest.wait_until(lambda: server.heard == wanted, "the bracketed paste")
 
     def test_flood_faster_than_the_page(self):
-        """8 MiB at once: the newest is shown, and the page stays alive."""
+        """5 MB at once: the newest is shown, and the page stays alive."""
         block = b"".join(b"%078d\r\n" % number for number in range(800))
-        _, page = self.serve(*[block] * 128, b"the very end")
+        _, page = self.serve(*[block] * 64, b"the very end")
         page.evaluate(FRAMES)
         self.wait_terminal(page, "%078d\nthe very end" % 799)
         self.assertLess(page.evaluate("window.longest"), FREEZE_MS)
