@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  * The session and its pump. States, in their order:
  *   RESOLVING  the resolver is asked what the token stands for
+ *   CLAIMING   the store is asked whether it may have its token and its console
  *   HANDSHAKE  connecting to the hypervisor, and the console's handshake with both ends
  *   SPLICED    bytes flow
  *   REFUSING   failed in the handshake: the console's protocol tells the client
@@ -9,7 +10,9 @@
 
 #include <string.h>
 
+#include "common/address.h"
 #include "common/token.h"
+#include "proxy/admission.h"
 #include "proxy/compute.h"
 #include "proxy/handshake.h"
 #include "proxy/liveness.h"
@@ -24,7 +27,7 @@
  * must fit. */
 #define TENANT_RESERVE (VC_BUFFER_SIZE / 2)
 
-typedef enum { RESOLVING, HANDSHAKE, SPLICED, REFUSING, CLOSING } State;
+typedef enum { RESOLVING, CLAIMING, HANDSHAKE, SPLICED, REFUSING, CLOSING } State;
 
 struct VcpSession {
     VcpWorker *worker;
@@ -41,9 +44,10 @@ struct VcpSession {
     char token_id[VC_TOKEN_ID_SIZE];
     char *client;
     VcpSlot *slot;
-    VcService *service; /* nullable */
-    VcpQuery *query;    /* nullable */
-    GError *reason;     /* nullable; why it ends */
+    VcService *service;      /* nullable */
+    VcpQuery *query;         /* nullable */
+    VcpAdmission *admission; /* nullable: it holds nothing */
+    GError *reason;          /* nullable; why it ends */
 
     VcpTimer *clock;
     guint64 clock_due_ms; /* 0: stopped */
@@ -99,7 +103,7 @@ log_end(const VcpSession *self)
 }
 
 static void
-drop_compute(VcpSession *self)
+let_go(VcpSession *self)
 {
     if (self->query != NULL) {
         VcpResolver *resolver = vcp_worker_resolver(self->worker);
@@ -107,6 +111,7 @@ drop_compute(VcpSession *self)
         self->query = NULL;
     }
     g_clear_pointer(&self->ends[VCP_COMPUTE], vcp_compute_close);
+    g_clear_pointer(&self->admission, vcp_admission_free);
 }
 
 static void
@@ -115,7 +120,7 @@ free_session(VcpSession *self)
     VcpEndpoint *tenant = self->ends[VCP_TENANT];
 
     log_end(self);
-    drop_compute(self);
+    let_go(self);
     tenant->session = NULL;
     vc_buffer_clear(&tenant->in);
     vc_buffer_clear(&tenant->out);
@@ -155,7 +160,7 @@ fail(VcpSession *self, GError *reason /* full */)
     } else {
         start_closing(self);
     }
-    drop_compute(self);
+    let_go(self);
 }
 
 static void
@@ -181,14 +186,6 @@ vcp_session_tenant_gone(VcpSession *self)
 }
 
 /* --- resolver --- */
-
-/* QEMU lets a second client of a serial port wait, and the guest gets what that one has sent
- * when the first is gone. */
-static gboolean
-is_exclusive(const VcService *service)
-{
-    return service->type == VC_CONSOLE_SERIAL && !service->shared;
-}
 
 static gboolean
 check_service(VcpSession *self, const VcService *service, GError **error)
@@ -218,8 +215,7 @@ check_service(VcpSession *self, const VcService *service, GError **error)
     }
 
     g_autofree char *console = vc_service_console_key(service);
-    return vcp_slot_enter_console(self->slot, console, error) &&
-           (!is_exclusive(service) || vcp_slot_lock_console(self->slot, console, error));
+    return vcp_slot_enter_console(self->slot, console, error);
 }
 
 /* What a console takes is known once it is. */
@@ -268,6 +264,36 @@ start_handshake(VcpSession *self)
 }
 
 static void
+on_admitted(GError *error, gpointer data)
+{
+    VcpSession *self = data;
+
+    if (error != NULL)
+        fail(self, error);
+    else
+        start_handshake(self);
+    vcp_session_pump(self);
+}
+
+static void
+claim(VcpSession *self)
+{
+    g_autofree char *client = vc_address_without_port(self->client);
+    VcpAdmissionRequest request = {
+        .leases = vcp_worker_leases(self->worker),
+        .config = config_of(self),
+        .service = self->service,
+        .token = self->token,
+        .client = client,
+    };
+
+    self->state = CLAIMING;
+    self->admission = vcp_admit(&request, on_admitted, self);
+    if (self->admission == NULL)
+        start_handshake(self);
+}
+
+static void
 on_resolved(VcService *service, const GError *error, gpointer data)
 {
     static guint64 last_id; /* of all workers */
@@ -283,7 +309,7 @@ on_resolved(VcService *service, const GError *error, gpointer data)
         self->id = __atomic_add_fetch(&last_id, 1, __ATOMIC_RELAXED);
         self->service = vc_service_ref(service);
         log_start(self);
-        start_handshake(self);
+        claim(self);
     }
     vcp_session_pump(self);
 }
@@ -311,6 +337,7 @@ on_deadline(VcpSession *self)
 {
     switch (self->state) {
     case RESOLVING:
+    case CLAIMING:
     case HANDSHAKE:
         fail_with(self, VC_ERROR_TIMEOUT, "the handshake took longer than --handshake-timeout");
         break;
@@ -463,6 +490,7 @@ advance(VcpSession *self)
         break;
     case VCP_STEP_SPLICE:
         self->state = SPLICED;
+        vcp_admission_confirm(self->admission);
         vcp_liveness_heard(&self->life, now_ms(self));
         g_debug("session %" G_GUINT64_FORMAT " joined after %" G_GUINT64_FORMAT " ms", self->id,
                 now_ms(self) - self->started_ms);
