@@ -76,3 +76,13 @@ vc_address_split(const char *text, char **host, guint16 *port, GError **error)
     *port = (guint16)number;
     return TRUE;
 }
+
+char *
+vc_address_without_port(const char *peer)
+{
+    const char *colon = strrchr(peer, ':');
+
+    return colon != NULL && !g_str_has_prefix(peer, "unix")
+               ? g_strndup(peer, (gsize)(colon - peer))
+               : NULL;
+}

@@ -14,6 +14,10 @@ gboolean vc_address_split(const char *text, char **host /* full */, guint16 *por
  * latter). */
 gboolean vc_address_is_literal(const char *host);
 
+/* The host of a peer's address as vc_listen() and the log have it, or NULL where it has none: a
+ * unix socket. full. */
+char *vc_address_without_port(const char *peer);
+
 /* Whether host is such a literal or a host name: letters, digits and - . _, at most 253 of
  * them. Whatever is one can be looked up and logged. */
 gboolean vc_address_is_host(const char *host);

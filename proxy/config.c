@@ -13,9 +13,10 @@
 #include "common/options.h"
 #include "proxy/origin.h"
 
-#define PKI        "/etc/pki/libvirt-console-proxy/"
-#define MAX_COUNT  1000000
-#define MAX_TIME_S 86400
+#define PKI         "/etc/pki/libvirt-console-proxy/"
+#define MAX_COUNT   1000000
+#define MAX_TIME_S  86400
+#define MAX_SPENT_S (366 * 86400)
 
 #define AT(field) G_STRUCT_OFFSET(VcpConfig, field)
 #define FLAG(name, field, help)                                                                \
@@ -61,6 +62,9 @@ static const VcOption options[] = {
     TEXT("resolver-tls-cert", resolver_tls_cert, NULL, "FILE", "Certificate shown to the resolver (as --connect-tls-cert)"),
     TEXT("resolver-tls-key", resolver_tls_key, NULL, "FILE", "Its private key (as --connect-tls-key)"),
     TEXT("resolver-tls-ca", resolver_tls_ca, NULL, "FILE", "CA of the resolver's certificate (as --connect-tls-ca)"),
+    TEXT("token-use", token_use, "multi", "USE", "multi, or single: where the service does not say, a token opens one session"),
+    {"spent-ttl", 0, VC_OPTION_INTEGER, AT(spent_ttl_s), "86400", 1, MAX_SPENT_S, "SECONDS", "Remember spent tokens for so long, unless it is known when they expire"},
+    {"reconnect-window", 0, VC_OPTION_INTEGER, AT(reconnect_window_s), "0", 0, MAX_TIME_S, "SECONDS", "After a session's end the same client may come back with its spent token"},
     TEXT("store", store, "memory", "URI", "What several proxies share: rediss://[USER:PASSWORD@]HOST[:PORT][/DATABASE], redis+unix://PATH or redis:// on this machine; memory: nothing"),
     TEXT("store-password-file", store_password_file, NULL, "FILE", "Password of the store, where it is not in --store"),
     FLAG("store-insecure", store_insecure, "Allow redis:// to other machines"),
@@ -177,6 +181,14 @@ check_origins(VcpConfig *self, GError **error)
 }
 
 static gboolean
+check_token_use(VcpConfig *self, GError **error)
+{
+    self->is_single_use = strcmp(self->token_use, "single") == 0;
+    return self->is_single_use || strcmp(self->token_use, "multi") == 0 ||
+           wrong(error, "token-use", self->token_use, "must be single or multi");
+}
+
+static gboolean
 check_targets(const VcpConfig *self, GError **error)
 {
     for (char **target = self->allowed_target; *target != NULL; target++) {
@@ -278,8 +290,9 @@ vcp_config_parse(int argc, char **argv, GError **error)
     if (!vc_options_parse(options, self, argc, argv, summary, error) ||
         !check_min_tls(self, error) || !check_cipher_suites(self, error) ||
         !check_origins(self, error) || !check_targets(self, error) ||
-        !check_resolver(self, error) || !check_store(self, error) ||
-        !check_web_dir(self, error) || !check_log_level(self, error))
+        !check_token_use(self, error) || !check_resolver(self, error) ||
+        !check_store(self, error) || !check_web_dir(self, error) ||
+        !check_log_level(self, error))
         return NULL;
     if (self->workers == 0)
         self->workers = g_get_num_processors();

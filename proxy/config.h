@@ -24,6 +24,8 @@ typedef struct {
     gboolean resolver_insecure;
     char *resolver_tls_cert, *resolver_tls_key, *resolver_tls_ca;
 
+    char *token_use; /* "single" or "multi"; see is_single_use */
+    guint spent_ttl_s, reconnect_window_s;
     char *store;               /* as given; see store_address */
     char *store_password_file; /* nullable */
     gboolean store_insecure;
@@ -46,11 +48,12 @@ typedef struct {
 
     /* Derived */
     VcpStoreAddress *store_address; /* NULL: in memory; without what is in the password file */
-    gboolean any_origin;            /* --allowed-origin '*' */
-    int min_tls, max_tls;           /* OpenSSL version numbers */
-    char *ciphers_tls12;            /* nullable; OpenSSL's names, for TLS 1.2 */
-    char *ciphers_tls13;            /* nullable */
-    GLogLevelFlags shown;           /* level of the log */
+    gboolean is_single_use;
+    gboolean any_origin;  /* --allowed-origin '*' */
+    int min_tls, max_tls; /* OpenSSL version numbers */
+    char *ciphers_tls12;  /* nullable; OpenSSL's names, for TLS 1.2 */
+    char *ciphers_tls13;  /* nullable */
+    GLogLevelFlags shown; /* level of the log */
 } VcpConfig;
 
 /* Parses the command line and checks whatever needs no file. Errors: VC_ERROR_CONFIG, one line

@@ -6,7 +6,7 @@
 
 #include "common/error.h"
 
-typedef enum { BY_ADDRESS, BY_TOKEN, BY_CONSOLE, BY_LOCK, N_KINDS } Kind;
+typedef enum { BY_ADDRESS, BY_TOKEN, BY_CONSOLE, N_KINDS } Kind;
 
 struct VcpLimits {
     uv_mutex_t lock;
@@ -50,7 +50,7 @@ static guint
 limit_of(const VcpLimits *self, Kind kind)
 {
     const guint limits[N_KINDS] = {self->values.per_address, self->values.per_token,
-                                   self->values.per_console, 1};
+                                   self->values.per_console};
     return limits[kind];
 }
 
@@ -165,19 +165,6 @@ vcp_slot_enter_console(VcpSlot *self, const char *console, GError **error)
     if (!entered)
         g_set_error_literal(error, VC_ERROR, VC_ERROR_IN_USE,
                             "--max-sessions-per-console is reached");
-    return entered;
-}
-
-gboolean
-vcp_slot_lock_console(VcpSlot *self, const char *console, GError **error)
-{
-    g_assert(self->keys[BY_LOCK] == NULL);
-    uv_mutex_lock(&self->limits->lock);
-    gboolean entered = enter(self, BY_LOCK, console);
-    uv_mutex_unlock(&self->limits->lock);
-    if (!entered)
-        g_set_error_literal(error, VC_ERROR, VC_ERROR_IN_USE,
-                            "another session has the console, which takes one at a time");
     return entered;
 }
 

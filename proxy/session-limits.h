@@ -32,10 +32,6 @@ gboolean vcp_slot_is_extra(const VcpSlot *self);
 /* Once the console is known; FALSE with VC_ERROR_IN_USE. Any thread. */
 gboolean vcp_slot_enter_console(VcpSlot *self, const char *console, GError **error);
 
-/* For a console that takes one session at a time: FALSE with VC_ERROR_IN_USE where another has
- * it. Any thread. */
-gboolean vcp_slot_lock_console(VcpSlot *self, const char *console, GError **error);
-
 void vcp_slot_free(VcpSlot *self); /* nullable. Any thread */
 
 /* Sessions that hold a slot now. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  * The session and its pump. States, in their order:
  *   RESOLVING  the resolver is asked what the token stands for
+ *   CLAIMING   the store is asked whether it may have its token and its console
  *   HANDSHAKE  connecting to the hypervisor, and the console's handshake with both ends
  *   SPLICED    bytes flow
  *   REFUSING   failed in the handshake: the console's protocol tells the client
@@ -9,10 +10,13 @@
 
 #include <string.h>
 
+#include "common/address.h"
 #include "common/token.h"
+#include "proxy/admission.h"
 #include "proxy/compute.h"
 #include "proxy/handshake.h"
 #include "proxy/liveness.h"
+#include "proxy/notary.h"
 #include "proxy/tenant.h"
 #include "proxy/timer.h"
 
@@ -24,7 +28,7 @@
  * must fit. */
 #define TENANT_RESERVE (VC_BUFFER_SIZE / 2)
 
-typedef enum { RESOLVING, HANDSHAKE, SPLICED, REFUSING, CLOSING } State;
+typedef enum { RESOLVING, CLAIMING, HANDSHAKE, SPLICED, REFUSING, CLOSING } State;
 
 struct VcpSession {
     VcpWorker *worker;
@@ -41,9 +45,12 @@ struct VcpSession {
     char token_id[VC_TOKEN_ID_SIZE];
     char *client;
     VcpSlot *slot;
-    VcService *service; /* nullable */
-    VcpQuery *query;    /* nullable */
-    GError *reason;     /* nullable; why it ends */
+    VcService *service;      /* nullable */
+    VcpQuery *query;         /* nullable */
+    VcpAdmission *admission; /* nullable: it holds nothing */
+    VcpNotary *notary;       /* nullable: the handshake has no notes */
+    VcpNoteKind noted;       /* the last one */
+    GError *reason;          /* nullable; why it ends */
 
     VcpTimer *clock;
     guint64 clock_due_ms; /* 0: stopped */
@@ -99,7 +106,7 @@ log_end(const VcpSession *self)
 }
 
 static void
-drop_compute(VcpSession *self)
+let_go(VcpSession *self)
 {
     if (self->query != NULL) {
         VcpResolver *resolver = vcp_worker_resolver(self->worker);
@@ -107,6 +114,8 @@ drop_compute(VcpSession *self)
         self->query = NULL;
     }
     g_clear_pointer(&self->ends[VCP_COMPUTE], vcp_compute_close);
+    g_clear_pointer(&self->admission, vcp_admission_free);
+    g_clear_pointer(&self->notary, vcp_notary_free);
 }
 
 static void
@@ -115,7 +124,7 @@ free_session(VcpSession *self)
     VcpEndpoint *tenant = self->ends[VCP_TENANT];
 
     log_end(self);
-    drop_compute(self);
+    let_go(self);
     tenant->session = NULL;
     vc_buffer_clear(&tenant->in);
     vc_buffer_clear(&tenant->out);
@@ -155,7 +164,7 @@ fail(VcpSession *self, GError *reason /* full */)
     } else {
         start_closing(self);
     }
-    drop_compute(self);
+    let_go(self);
 }
 
 static void
@@ -182,31 +191,33 @@ vcp_session_tenant_gone(VcpSession *self)
 
 /* --- resolver --- */
 
-/* QEMU lets a second client of a serial port wait, and the guest gets what that one has sent
- * when the first is gone. */
 static gboolean
-is_exclusive(const VcService *service)
+check_expiry(const VcService *service, GError **error)
 {
-    return service->type == VC_CONSOLE_SERIAL && !service->shared;
+    if (!vc_service_has_expired(service, g_get_real_time() / G_USEC_PER_SEC))
+        return TRUE;
+    g_set_error_literal(error, VC_ERROR, VC_ERROR_TOKEN, "the token has expired");
+    return FALSE;
 }
 
 static gboolean
+enter_console(VcpSession *self, const VcService *service, GError **error)
+{
+    g_autofree char *console = vc_service_console_key(service);
+
+    return vcp_slot_enter_console(self->slot, console, error);
+}
+
+/* A SPICE client says only later whether it asks for a session, which is counted and must not
+ * be late, or for a channel of one. */
+static gboolean
 check_service(VcpSession *self, const VcService *service, GError **error)
 {
-    gint64 now_s = g_get_real_time() / G_USEC_PER_SEC;
-
-    if (vc_service_has_expired(service, now_s)) {
-        g_set_error_literal(error, VC_ERROR, VC_ERROR_TOKEN, "the token has expired");
+    if (service->type != VC_CONSOLE_SPICE && !check_expiry(service, error))
         return FALSE;
-    }
     if (service->insecure && !config_of(self)->connect_insecure) {
         g_set_error_literal(error, VC_ERROR, VC_ERROR_POLICY,
                             "the service is insecure, which needs --connect-insecure");
-        return FALSE;
-    }
-    if (service->type == VC_CONSOLE_SPICE) {
-        g_set_error_literal(error, VC_ERROR, VC_ERROR_POLICY,
-                            "consoles of type spice are not supported");
         return FALSE;
     }
     if (service->path != NULL &&
@@ -216,10 +227,7 @@ check_service(VcpSession *self, const VcService *service, GError **error)
                             "a unix socket that no --allowed-target names");
         return FALSE;
     }
-
-    g_autofree char *console = vc_service_console_key(service);
-    return vcp_slot_enter_console(self->slot, console, error) &&
-           (!is_exclusive(service) || vcp_slot_lock_console(self->slot, console, error));
+    return service->type == VC_CONSOLE_SPICE || enter_console(self, service, error);
 }
 
 /* What a console takes is known once it is. */
@@ -243,7 +251,7 @@ vcp_session_heard_text(VcpSession *self)
 }
 
 static void
-start_handshake(VcpSession *self)
+connect_compute(VcpSession *self)
 {
     const VcpShared *shared = vcp_worker_shared(self->worker);
     VcpComputeSetup setup = {
@@ -253,9 +261,18 @@ start_handshake(VcpSession *self)
         .connect_timeout_s = shared->config->connect_timeout_s,
         .is_chardev = self->service->type == VC_CONSOLE_SERIAL,
     };
+
+    self->ends[VCP_COMPUTE] = vcp_compute_connect(&setup, self, self->service,
+                                                  vc_service_begins_with_tls(self->service));
+}
+
+static void
+start_handshake(VcpSession *self)
+{
+    gboolean has_credentials = vcp_worker_shared(self->worker)->credentials != NULL;
     GError *error = NULL;
 
-    self->handshake = vcp_handshake_new(self->service, shared->credentials != NULL, &error);
+    self->handshake = vcp_handshake_new(self->service, has_credentials, &error);
     if (self->handshake == NULL) {
         fail(self, error);
         return;
@@ -263,8 +280,59 @@ start_handshake(VcpSession *self)
     if (!check_text(self))
         return;
     self->state = HANDSHAKE;
-    self->ends[VCP_COMPUTE] = vcp_compute_connect(&setup, self, self->service,
-                                                  vc_service_begins_with_tls(self->service));
+    if (self->handshake->ops->note == NULL)
+        connect_compute(self);
+}
+
+static void
+on_admitted(GError *error, gpointer data)
+{
+    VcpSession *self = data;
+
+    if (error != NULL)
+        fail(self, error);
+    else
+        start_handshake(self);
+    vcp_session_pump(self);
+}
+
+static VcpAdmissionRequest
+make_request(const VcpSession *self, const char *client)
+{
+    return (VcpAdmissionRequest){
+        .leases = vcp_worker_leases(self->worker),
+        .config = config_of(self),
+        .service = self->service,
+        .token = self->token,
+        .client = client,
+    };
+}
+
+static void
+claim(VcpSession *self)
+{
+    g_autofree char *client = vc_address_without_port(self->client);
+    VcpAdmissionRequest request = make_request(self, client);
+
+    self->state = CLAIMING;
+    self->admission = vcp_admit(&request, on_admitted, self);
+    if (self->admission == NULL)
+        start_handshake(self);
+}
+
+/* A channel of a live session may come after its token's end, when the resolver does not know
+ * it any more. */
+static VcService *
+expired_service(const VcpSession *self, const GError *error)
+{
+    char digest[VC_TOKEN_DIGEST_SIZE];
+
+    if (vc_error_code(error) != VC_ERROR_TOKEN)
+        return NULL;
+    vc_token_digest(self->token, digest);
+    g_autoptr(VcService) service =
+        vcp_spice_live_service(vcp_worker_shared(self->worker)->live, digest);
+    return service != NULL && !check_expiry(service, NULL) ? g_steal_pointer(&service) : NULL;
 }
 
 static void
@@ -273,8 +341,10 @@ on_resolved(VcService *service, const GError *error, gpointer data)
     static guint64 last_id; /* of all workers */
     VcpSession *self = data;
     GError *refusal = NULL;
+    g_autoptr(VcService) expired = service == NULL ? expired_service(self, error) : NULL;
 
     self->query = NULL;
+    service = expired != NULL ? expired : service;
     if (service == NULL) {
         fail(self, g_error_copy(error));
     } else if (!check_service(self, service, &refusal)) {
@@ -283,9 +353,80 @@ on_resolved(VcService *service, const GError *error, gpointer data)
         self->id = __atomic_add_fetch(&last_id, 1, __ATOMIC_RELAXED);
         self->service = vc_service_ref(service);
         log_start(self);
-        start_handshake(self);
+        claim(self);
     }
     vcp_session_pump(self);
+}
+
+/* --- notes for the store --- */
+
+/* What is a session, and so is counted and must have a token in time. */
+static gboolean
+admit_main(VcpSession *self, GError **error)
+{
+    if (!check_expiry(self->service, error))
+        return FALSE;
+    if (vcp_slot_is_extra(self->slot)) {
+        g_set_error_literal(error, VC_ERROR, VC_ERROR_IN_USE, "the token's session is live");
+        return FALSE;
+    }
+    return enter_console(self, self->service, error);
+}
+
+static void
+on_noted(VcpStoreAnswer answer, gboolean is_lost, gpointer data)
+{
+    VcpSession *self = data;
+
+    if (!is_lost)
+        self->handshake->ops->noted(self->handshake, answer);
+    if (is_lost || answer != VCP_STORE_OK) {
+        fail(self, vcp_notary_error(self->noted, answer, is_lost));
+    } else if (self->ends[VCP_COMPUTE] == NULL) {
+        /* The channel is a part of a session that is counted already, here or elsewhere. */
+        if (self->noted == VCP_NOTE_CHANNEL && !vcp_slot_is_extra(self->slot))
+            g_clear_pointer(&self->slot, vcp_slot_free);
+        connect_compute(self);
+    }
+    vcp_session_pump(self);
+}
+
+static VcpNotary *
+make_notary(VcpSession *self)
+{
+    g_autofree char *client = vc_address_without_port(self->client);
+    VcpAdmissionRequest request = make_request(self, client);
+    VcpLeaseTerms terms = vcp_admission_terms(&request);
+    char digest[VC_TOKEN_DIGEST_SIZE];
+
+    vc_token_digest(self->token, digest);
+    return vcp_notary_new(request.leases, vcp_worker_shared(self->worker)->live, digest,
+                          self->service, &terms, on_noted, self);
+}
+
+static void
+note_down(VcpSession *self)
+{
+    GError *error = NULL;
+    const VcpNote *note;
+
+    if ((self->state != HANDSHAKE && self->state != SPLICED) ||
+        self->handshake->ops->note == NULL ||
+        (self->notary != NULL && vcp_notary_is_asked(self->notary)))
+        return;
+    note = self->handshake->ops->note(self->handshake);
+    if (note == NULL)
+        return;
+    self->noted = note->kind;
+    if (note->kind == VCP_NOTE_MAIN && !admit_main(self, &error)) {
+        self->handshake->ops->noted(self->handshake, VCP_STORE_TAKEN);
+        fail(self, error);
+        return;
+    }
+    if (self->notary == NULL)
+        self->notary = make_notary(self);
+    if (!vcp_notary_ask(self->notary, note, &error))
+        fail(self, error);
 }
 
 /* --- the clock --- */
@@ -311,6 +452,7 @@ on_deadline(VcpSession *self)
 {
     switch (self->state) {
     case RESOLVING:
+    case CLAIMING:
     case HANDSHAKE:
         fail_with(self, VC_ERROR_TIMEOUT, "the handshake took longer than --handshake-timeout");
         break;
@@ -432,7 +574,8 @@ tell_connected(VcpSession *self)
 {
     const VcpHandshakeOps *ops = self->handshake->ops;
 
-    if (self->was_connected || !self->ends[VCP_COMPUTE]->ready || ops->connected == NULL)
+    if (self->was_connected || self->ends[VCP_COMPUTE] == NULL ||
+        !self->ends[VCP_COMPUTE]->ready || ops->connected == NULL)
         return;
     self->was_connected = TRUE;
     guint wait_ms = ops->connected(self->handshake, config_of(self)->serial_grace_ms);
@@ -444,8 +587,9 @@ static void
 advance(VcpSession *self)
 {
     VcpEndpoint *tenant = self->ends[VCP_TENANT], *compute = self->ends[VCP_COMPUTE];
-    VcBuffer *from[2] = {&tenant->in, &compute->in};
-    VcBuffer *to[2] = {&tenant->out, &compute->out};
+    VcpEndpoint nobody = {0}; /* in place of a hypervisor that is not connected to yet */
+    VcBuffer *from[2] = {&tenant->in, compute != NULL ? &compute->in : &nobody.in};
+    VcBuffer *to[2] = {&tenant->out, compute != NULL ? &compute->out : &nobody.out};
     GError *error = NULL;
 
     /* While TLS is being set up, nothing that the peers sent before may be read as if it had
@@ -463,6 +607,7 @@ advance(VcpSession *self)
         break;
     case VCP_STEP_SPLICE:
         self->state = SPLICED;
+        vcp_admission_confirm(self->admission);
         vcp_liveness_heard(&self->life, now_ms(self));
         g_debug("session %" G_GUINT64_FORMAT " joined after %" G_GUINT64_FORMAT " ms", self->id,
                 now_ms(self) - self->started_ms);
@@ -501,14 +646,34 @@ static void
 on_compute_ended(VcpSession *self)
 {
     VcpEndpoint *compute = self->ends[VCP_COMPUTE];
+    const VcpHandshakeOps *ops = self->handshake->ops;
+    GError *why =
+        self->state == SPLICED && ops->ended != NULL ? ops->ended(self->handshake) : NULL;
 
     if (compute->error != NULL)
         fail(self, g_steal_pointer(&compute->error));
+    else if (why != NULL)
+        fail(self, g_steal_pointer(&why));
     else if (self->state == SPLICED)
         fail_with(self, VC_ERROR_ENDED, "the console has closed the connection");
     else
         fail_with(self, VC_ERROR_PROTOCOL,
                   "the hypervisor closed the connection during the handshake");
+    g_clear_error(&why);
+}
+
+/* What the hypervisor said before its end has been taken; the beginning of a message, of which
+ * no more will come, counts as nothing. */
+static gboolean
+has_taken_all(const VcpSession *self)
+{
+    const VcpEndpoint *compute = self->ends[VCP_COMPUTE];
+    const VcpHandshakeOps *ops = self->handshake->ops;
+
+    if (self->state == HANDSHAKE || vc_buffer_length(&compute->in) == 0)
+        return TRUE;
+    return ops->note != NULL && ops->note(self->handshake) == NULL &&
+           vc_buffer_length(&self->ends[VCP_TENANT]->out) == 0;
 }
 
 static void
@@ -526,8 +691,7 @@ move_bytes(VcpSession *self)
         vc_buffer_clear(&self->ends[VCP_TENANT]->in);
 
     VcpEndpoint *compute = self->ends[VCP_COMPUTE];
-    if (compute != NULL && compute->eof &&
-        (vc_buffer_length(&compute->in) == 0 || self->state == HANDSHAKE))
+    if (compute != NULL && compute->eof && has_taken_all(self))
         on_compute_ended(self);
 }
 
@@ -559,6 +723,7 @@ pump_once(VcpSession *self)
     if (self->ends[VCP_COMPUTE] != NULL)
         self->ends[VCP_COMPUTE]->ops->fill(self->ends[VCP_COMPUTE]);
     move_bytes(self);
+    note_down(self);
     if (self->ends[VCP_COMPUTE] != NULL)
         self->ends[VCP_COMPUTE]->ops->flush(self->ends[VCP_COMPUTE]);
 

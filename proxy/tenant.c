@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/address.h"
 #include "common/error.h"
 #include "common/token.h"
 #include "proxy/front.h"
@@ -154,22 +155,11 @@ vcp_tenant_kill(VcpEndpoint *end)
 
 /* --- the request --- */
 
-/* The client's address without its port, or NULL where it has none. */
-static char *
-bare_address(const char *client)
-{
-    const char *colon = strrchr(client, ':');
-
-    return colon != NULL && !g_str_has_prefix(client, "unix")
-               ? g_strndup(client, (gsize)(colon - client))
-               : NULL;
-}
-
 static gboolean
 admit(Tenant *self, GError **error)
 {
     char digest[VC_TOKEN_DIGEST_SIZE];
-    g_autofree char *address = bare_address(self->client);
+    g_autofree char *address = vc_address_without_port(self->client);
 
     if (vcp_worker_is_stopping(self->worker)) {
         g_set_error_literal(error, VC_ERROR, VC_ERROR_SHUTDOWN, "the daemon is going down");

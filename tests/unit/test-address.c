@@ -110,6 +110,24 @@ test_hosts(void)
     }
 }
 
+static void
+test_without_port(void)
+{
+    static const struct {
+        const char *peer, *host;
+    } peers[] = {
+        {"192.0.2.1:1234", "192.0.2.1"},
+        {"[2001:db8::1]:1", "[2001:db8::1]"},
+        {"unix:/run/proxy", NULL},
+        {"unix", NULL},
+    };
+
+    for (gsize i = 0; i < G_N_ELEMENTS(peers); i++) {
+        g_autofree char *host = vc_address_without_port(peers[i].peer);
+        g_assert_cmpstr(host, ==, peers[i].host);
+    }
+}
+
 int
 main(int argc, char **argv)
 {
@@ -119,5 +137,6 @@ main(int argc, char **argv)
         g_test_add_data_func(path, GSIZE_TO_POINTER(i), test_split);
     }
     g_test_add_func("/address/hosts", test_hosts);
+    g_test_add_func("/address/without-port", test_without_port);
     return g_test_run();
 }
