@@ -47,6 +47,9 @@ on_answer(VcpStoreAnswer answer, gpointer data)
     gboolean is_lost = !self->is_asked;
 
     self->is_asked = FALSE;
+    /* A running session goes on; the lease tells the store when it hears again. */
+    if (answer == VCP_STORE_AWAY && self->kind == VCP_NOTE_CHANNELS)
+        answer = VCP_STORE_OK;
     if (!is_lost && answer == VCP_STORE_OK && self->kind == VCP_NOTE_SESSION) {
         vcp_spice_live_begin(self->live, self->token_digest, self->service);
         self->is_live = TRUE;

@@ -360,34 +360,57 @@ on_resolved(VcService *service, const GError *error, gpointer data)
 
 /* --- notes for the store --- */
 
-/* What is a session, and so is counted and must have a token in time. */
+/* A websocket that was let in as one more of a session asks for a session of its own: it can
+ * have that if the other one has just ended. */
 static gboolean
-admit_main(VcpSession *self, GError **error)
+count_anew(VcpSession *self)
 {
-    if (!check_expiry(self->service, error))
-        return FALSE;
-    if (vcp_slot_is_extra(self->slot)) {
-        g_set_error_literal(error, VC_ERROR, VC_ERROR_IN_USE, "the token's session is live");
-        return FALSE;
+    g_autofree char *client = vc_address_without_port(self->client);
+    g_autoptr(GError) error = NULL;
+    char digest[VC_TOKEN_DIGEST_SIZE];
+
+    vc_token_digest(self->token, digest);
+    g_clear_pointer(&self->slot, vcp_slot_free);
+    self->slot =
+        vcp_limits_enter(vcp_worker_shared(self->worker)->limits, client, digest, &error);
+    return self->slot != NULL;
+}
+
+/* A main channel is a session, another channel a part of one that is counted already, here or
+ * elsewhere. */
+static gboolean
+count(VcpSession *self, GError **error)
+{
+    gboolean is_extra = vcp_slot_is_extra(self->slot);
+
+    if (self->noted == VCP_NOTE_CHANNEL) {
+        if (!is_extra)
+            g_clear_pointer(&self->slot, vcp_slot_free);
+        return TRUE;
     }
-    return enter_console(self, self->service, error);
+    if (!is_extra || count_anew(self))
+        return enter_console(self, self->service, error);
+    g_set_error_literal(error, VC_ERROR, VC_ERROR_IN_USE, "there are too many sessions");
+    return FALSE;
 }
 
 static void
 on_noted(VcpStoreAnswer answer, gboolean is_lost, gpointer data)
 {
     VcpSession *self = data;
+    gboolean asks_for_channel = self->ends[VCP_COMPUTE] == NULL;
+    GError *error = NULL;
 
+    if (is_lost || answer != VCP_STORE_OK)
+        error = vcp_notary_error(self->noted, answer, is_lost);
+    else if (asks_for_channel && !count(self, &error))
+        answer = VCP_STORE_TAKEN;
     if (!is_lost)
         self->handshake->ops->noted(self->handshake, answer);
-    if (is_lost || answer != VCP_STORE_OK) {
-        fail(self, vcp_notary_error(self->noted, answer, is_lost));
-    } else if (self->ends[VCP_COMPUTE] == NULL) {
-        /* The channel is a part of a session that is counted already, here or elsewhere. */
-        if (self->noted == VCP_NOTE_CHANNEL && !vcp_slot_is_extra(self->slot))
-            g_clear_pointer(&self->slot, vcp_slot_free);
+    if (error != NULL)
+        fail(self, error);
+    else if (asks_for_channel)
         connect_compute(self);
-    }
     vcp_session_pump(self);
 }
 
@@ -418,8 +441,8 @@ note_down(VcpSession *self)
     if (note == NULL)
         return;
     self->noted = note->kind;
-    if (note->kind == VCP_NOTE_MAIN && !admit_main(self, &error)) {
-        self->handshake->ops->noted(self->handshake, VCP_STORE_TAKEN);
+    if (note->kind == VCP_NOTE_MAIN && !check_expiry(self->service, &error)) {
+        self->handshake->ops->noted(self->handshake, VCP_STORE_SPENT);
         fail(self, error);
         return;
     }

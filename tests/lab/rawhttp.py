@@ -46,14 +46,17 @@ def tls_context(ca=None, cert=None, versions=None, alpn=None):
     return context
 
 
-def connect(address, tls=None, server_name="localhost", timeout=TIMEOUT, receive_buffer=None):
-    """Connects to a (host, port) or to a unix socket's path; returns the socket."""
+def connect(address, tls=None, server_name="localhost", timeout=TIMEOUT, receive_buffer=None,
+            source=None):
+    """Connects to a (host, port) or to a unix socket's path; returns the socket. source: our own host."""
     family = socket.AF_UNIX if isinstance(address, str) else (
         socket.AF_INET6 if ":" in address[0] else socket.AF_INET)
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         if receive_buffer:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        if source:
+            sock.bind((source, 0))
         sock.settimeout(timeout)
         sock.connect(address)
         if family != socket.AF_UNIX:

@@ -138,9 +138,9 @@ class WebSocket:
 
     @classmethod
     def open(cls, address, target, tls=None, timeout=rawhttp.TIMEOUT, receive_buffer=None,
-             **request):
+             source=None, **request):
         key = request.setdefault("key", new_key())
-        sock = rawhttp.connect(address, tls, timeout=timeout, receive_buffer=receive_buffer)
+        sock = rawhttp.connect(address, tls, timeout=timeout, receive_buffer=receive_buffer, source=source)
         try:
             response = rawhttp.exchange(sock, upgrade_request(target, **request))
             check_upgrade(response, key)

@@ -190,29 +190,6 @@ test_threads(void)
         vcp_slot_free(slots[i]);
 }
 
-static void
-test_lock(void)
-{
-    g_autoptr(VcpLimits) limits = vcp_limits_new((VcpLimitValues){0});
-    VcpSlot *one = vcp_limits_enter(limits, NULL, "t1", NULL);
-    VcpSlot *two = vcp_limits_enter(limits, NULL, "t2", NULL);
-    g_autoptr(GError) error = NULL;
-
-    /* Whatever else is limited; and a lock is not a count. */
-    g_assert_true(vcp_slot_enter_console(one, "c", NULL));
-    g_assert_true(vcp_slot_enter_console(two, "c", NULL));
-    g_assert_true(vcp_slot_lock_console(one, "c", NULL));
-    g_assert_false(vcp_slot_lock_console(two, "c", &error));
-    g_assert_error(error, VC_ERROR, VC_ERROR_IN_USE);
-    g_assert_true(vcp_slot_lock_console(two, "d", NULL));
-    vcp_slot_free(one);
-
-    one = vcp_limits_enter(limits, NULL, "t1", NULL);
-    g_assert_true(vcp_slot_lock_console(one, "c", NULL));
-    vcp_slot_free(one);
-    vcp_slot_free(two);
-}
-
 int
 main(int argc, char **argv)
 {
@@ -223,6 +200,5 @@ main(int argc, char **argv)
     g_test_add_func("/session-limits/per-console", test_per_console);
     g_test_add_func("/session-limits/unlimited", test_unlimited);
     g_test_add_func("/session-limits/threads", test_threads);
-    g_test_add_func("/session-limits/lock", test_lock);
     return g_test_run();
 }
