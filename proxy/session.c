@@ -123,8 +123,9 @@ free_session(VcpSession *self)
 {
     VcpEndpoint *tenant = self->ends[VCP_TENANT];
 
-    log_end(self);
+    /* What it held is free when the log says that it has ended. */
     let_go(self);
+    log_end(self);
     tenant->session = NULL;
     vc_buffer_clear(&tenant->in);
     vc_buffer_clear(&tenant->out);
