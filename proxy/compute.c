@@ -304,6 +304,8 @@ start_handshake(Compute *self)
     self->state = TLS;
     self->tls = vcp_tls_client_new(self->setup.credentials,
                                    vc_service_verify_name(self->service), self->fd);
+    if (self->service->tls_subject != NULL)
+        vcp_tls_client_expect_subject(self->tls, self->service->tls_subject);
     vcp_timer_start(self->deadline, self->setup.connect_timeout_s * G_GUINT64_CONSTANT(1000));
     shake_hands(self);
 }
