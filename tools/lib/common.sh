@@ -7,7 +7,7 @@ BUILD_PACKAGES=(meson ninja-build pkg-config gcc libc6-dev binutils python3 pyth
     libwebsockets-dev libwebsockets-evlib-uv libuv1-dev libgnutls28-dev libcurl4-gnutls-dev
     libjansson-dev libglib2.0-dev libssl-dev libsystemd-dev libhiredis-dev)
 DEMO_PACKAGES=(qemu-system-x86 novnc gnutls-bin)
-TEST_PACKAGES=(chromium fonts-dejavu-core openssl stunnel4 redis-server iproute2 procps valgrind libc6-dbg
+TEST_PACKAGES=(chromium fonts-dejavu-core openssl stunnel4 redis-server gir1.2-spiceclientglib-2.0 python3-gi iproute2 procps valgrind libc6-dbg
     clang libclang-rt-14-dev llvm clang-format shellcheck)
 
 die() {
