@@ -44,6 +44,7 @@ typedef struct {
     gsize to_greet;  /* bytes of telnet's greeting that may come beside TLS */
     VcpTlsClient *tls; /* nullable */
     VcpGather gather;
+    gboolean rests;      /* until the next turn: it has taken enough for one */
     VcpTimer *gathering; /* nullable: not a chardev */
 } Compute;
 
@@ -165,11 +166,12 @@ fill(VcpEndpoint *end)
 {
     Compute *self = (Compute *)end;
     guint64 before = end->bytes_in;
+    guint taken = 0;
 
-    if (is_gathering(self) ||
+    if (self->rests || is_gathering(self) ||
         (self->state == OPEN && self->to_greet > 0 && !take_clear_greeting(self)))
         return;
-    while ((self->state == PLAIN || self->state == OPEN) && self->readable &&
+    while ((self->state == PLAIN || self->state == OPEN) && self->readable && !self->rests &&
            vc_buffer_room(&end->in) > 0) {
         GError *error = NULL;
         gssize n = receive_some(self, &error);
@@ -180,6 +182,8 @@ fill(VcpEndpoint *end)
         } else {
             end->bytes_in += (guint64)n;
             self->heard_tls = self->state == OPEN;
+            /* A chardev's records may hold a byte each, and a buffer many of them. */
+            self->rests = self->gathering != NULL && ++taken == VCP_CHARDEV_RECORDS_A_TURN;
         }
     }
     if (end->bytes_in != before)
@@ -246,7 +250,7 @@ want(VcpEndpoint *end, gboolean read, gboolean write)
     /* During the TLS handshake only TLS knows what it waits for. */
     if (!can_send(self))
         return;
-    if (read && is_gathering(self)) {
+    if (read && (self->rests || is_gathering(self))) {
         read = FALSE;
         vcp_timer_start(self->gathering,
                         vcp_gather_due(&self->gather, now_ms(self)) - now_ms(self));
@@ -382,6 +386,7 @@ on_gathered(gpointer data)
 {
     Compute *self = data;
 
+    self->rests = FALSE;
     vcp_session_pump(self->end.session);
 }
 
