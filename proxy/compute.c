@@ -16,6 +16,7 @@
 #include "proxy/dial.h"
 #include "proxy/gather.h"
 #include "proxy/leave.h"
+#include "proxy/linger.h"
 #include "proxy/session.h"
 #include "proxy/telnet.h"
 #include "proxy/timer.h"
@@ -40,7 +41,7 @@ typedef struct {
     gboolean readable, writable; /* until a call says otherwise */
     gboolean
         heard_tls;   /* something came through TLS, so the peer has accepted our certificate */
-    guint64 open_ms; /* when TLS stood */
+    guint64 open_ms; /* when the connection stood, with TLS where it has it */
     gsize to_greet;  /* bytes of telnet's greeting that may come beside TLS */
     VcpTlsClient *tls; /* nullable */
     VcpGather gather;
@@ -361,6 +362,7 @@ on_dialled(int fd, GError *error, gpointer data)
         int failure = uv_poll_init(self->setup.loop, self->poll, fd);
         g_assert(failure == 0);
         self->state = PLAIN;
+        self->open_ms = now_ms(self);
         self->readable = self->writable = TRUE;
         if (self->tls_from_start)
             start_handshake(self);
@@ -431,9 +433,15 @@ on_poll_closed(uv_handle_t *handle)
 static void
 close_socket(Compute *self)
 {
-    vcp_tls_client_free(self->tls);
+    guint64 settled_ms = self->open_ms + self->setup.settle_ms;
+
     if (self->poll != NULL)
         uv_close((uv_handle_t *)self->poll, on_poll_closed);
+    if (can_send(self) && now_ms(self) < settled_ms) {
+        vcp_linger(self->setup.loop, self->fd, self->tls, settled_ms - now_ms(self));
+        return;
+    }
+    vcp_tls_client_free(self->tls);
     if (self->fd < 0)
         return;
     if (self->setup.is_chardev)

@@ -24,6 +24,10 @@
 #define REFUSE_TIMEOUT_MS 2000
 #define CLOSE_TIMEOUT_MS  3000
 
+/* spice-server 0.15 takes its guest down with it when a display's connection ends while another
+ * of its threads still makes the channel. */
+#define SPICE_SETTLE_MS 500
+
 /* A tenant end is paused while less than this is free: what libwebsockets still has in hand
  * must fit. */
 #define TENANT_RESERVE (VC_BUFFER_SIZE / 2)
@@ -261,6 +265,7 @@ connect_compute(VcpSession *self)
         .credentials = shared->credentials,
         .connect_timeout_s = shared->config->connect_timeout_s,
         .is_chardev = self->service->type == VC_CONSOLE_SERIAL,
+        .settle_ms = self->service->type == VC_CONSOLE_SPICE ? SPICE_SETTLE_MS : 0,
     };
 
     self->ends[VCP_COMPUTE] = vcp_compute_connect(&setup, self, self->service,

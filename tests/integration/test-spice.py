@@ -232,6 +232,19 @@ class Guests(SpiceCase):
             self.assertEqual(channel.sock.wait_close().code, ENDED)
         proxy.wait_idle()
 
+    def test_left_at_once(self):
+        """spice-server 0.15 does not survive a display that goes as soon as it has come."""
+        vm = self.start_guest(spice="tls")
+        proxy = self.start_daemon({"t": self.service(vm)})
+        for _ in range(8):
+            main, session, _ = self.main(proxy, "t")
+            display = self.channel(proxy, "t", session, DISPLAY)
+            display.sock.drop()
+            main.sock.drop()
+            proxy.wait_idle()
+        main, _, _ = self.whole_session(proxy, vm, "t")
+        self.assertEqual(vm.status(), "running")
+
     def test_two_stay_apart(self):
         """One session each, at once; the id of one is no key to the other."""
         vms = [self.start_guest(spice="tls") for _ in range(2)]
