@@ -391,6 +391,21 @@ class Expiry(SpiceCase):
         return datetime.datetime.now(datetime.timezone.utc) > end + datetime.timedelta(seconds=0.2)
 
 
+class ReconnectWindow(SpiceCase):
+    def test_same_client(self):
+        """A page that is reloaded; one session at a time all the same, and nobody else."""
+        vm = self.start_guest(spice="tls")
+        proxy = self.start_daemon({"t": self.service(vm, singleUse=True)}, reconnect_window=600)
+        for _ in range(2):
+            main, _, channels = self.whole_session(proxy, vm, "t")
+            self.assertEqual(self.refusal(proxy, "t"), (spice.PERMISSION_DENIED, IN_USE))
+            self.end(main, channels)
+        stranger = spice.Channel(self.websocket(proxy, "t", source="127.0.0.2"))
+        with self.assertRaises(spice.Refused):
+            stranger.link()
+        self.assertEqual(stranger.sock.wait_close().code, TOKEN)
+
+
 class Limits(SpiceCase):
     def test_all_channels_are_one_session(self):
         vm = self.start_guest(spice="tls")
