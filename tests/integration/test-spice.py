@@ -406,6 +406,26 @@ class ReconnectWindow(SpiceCase):
         self.assertEqual(stranger.sock.wait_close().code, TOKEN)
 
 
+class Changes(SpiceCase):
+    def test_token_that_changes_its_type(self):
+        """While its session lives; what comes then is a session of another kind, and counts."""
+        vm = self.start_guest(spice="tls")
+        other = self.start_guest(serial="tls raw")
+        proxy = self.start_daemon({"t": self.service(vm)}, max_sessions_per_token=2)
+        main, _, channels = self.whole_session(proxy, vm, "t")
+        mark = proxy.mark()
+        proxy.write_tokens({"t": case.serial(other.serial_address)})
+        proxy.reload()
+        proxy.wait_line("reloaded", after=mark)
+        sock = self.websocket(proxy, "t")
+        sock.write(b"x")
+        self.assertEqual(sock.read(1), b"x")
+        self.assertEqual(self.websocket(proxy, "t").wait_close().code, 4409)
+        self.assert_types(vm, channels[INPUTS])
+        sock.close()
+        main.sock.close()
+
+
 class Limits(SpiceCase):
     def test_all_channels_are_one_session(self):
         vm = self.start_guest(spice="tls")
