@@ -25,10 +25,9 @@ class Reload(case.Case):
 
     def assert_shows(self, proxy, pair, **connection):
         """The front's certificate is this one, on every worker."""
-        expected = ssl.PEM_cert_to_DER_cert(pathlib.Path(pair.cert).read_text(encoding="ascii"))
         for _ in range(4):
             with proxy.connect(**connection) as sock:
-                self.assertEqual(sock.getpeercert(binary_form=True), expected)
+                self.assertEqual(sock.getpeercert(binary_form=True), renewed.shown(pair))
                 self.assertEqual(rawhttp.exchange(sock, rawhttp.request_bytes("/healthz")).status, 200)
 
     def hup(self, proxy):
@@ -202,7 +201,7 @@ class Hypervisors(Reload):
         self.files.replace("crl.pem", self.certs.crl("connect-revoked", revoked))
         self.hup(proxy)
         self.assertEqual(self.outcome(proxy, "tok").code, 4502)
-        self.assertRegex(proxy.log(), "(?i)certificate .*revoked")
+        proxy.wait_line("(?i)certificate .*revoked")
         self.assertEqual(client.update(), vm.screendump())
         sock.close()
         self.files.replace("crl.pem", self.certs.crl("connect-old", expired=True))
@@ -233,6 +232,19 @@ class Resolver(Reload):
         self.files.replace("cert.pem", fresh.cert)
         self.assert_noticed(proxy, mark, began, "certificate for the resolver")
         self.ask(proxy, resolver, "CN=renewed.example,")
+
+    def test_queries_go_on(self):
+        """Those that are on old connections: one is given up by its client, one is in time over."""
+        with fakes.Server(fakes.silent) as server:
+            proxy = self.start_daemon(resolver_mode="external", resolver_uri=f"https://{server.address}/",
+                                      resolver_timeout="2", workers="1")
+            given_up, waiting = self.websocket(proxy, "a"), self.websocket(proxy, "b")
+            server.wait_connections(2)
+            self.assertIn("reloaded: certificate for the resolver", self.hup(proxy))
+            given_up.drop()
+            self.assertEqual(waiting.wait_close()[0], 4503)
+            self.websocket(proxy, "c").drop()       # one that is under way at the end
+            server.wait_connections(3)
 
     def ask(self, proxy, resolver, subject):
         mark = resolver.mark()

@@ -30,10 +30,9 @@ class Reload(case.Case):
             "listen_tls_ca": self.files.put("ca.pem", self.certs.ca), **flags})
 
     def assert_shows(self, resolver, pair):
-        expected = ssl.PEM_cert_to_DER_cert(pathlib.Path(pair.cert).read_text(encoding="ascii"))
         for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
             with resolver.connect(tls=resolver.tls_context(versions=(version, version))) as sock:
-                self.assertEqual(sock.getpeercert(binary_form=True), expected)
+                self.assertEqual(sock.getpeercert(binary_form=True), renewed.shown(pair))
 
     def hup(self, resolver):
         """-> the log's lines of this reload."""

@@ -10,6 +10,15 @@ A switched link, as Kubernetes has it, is a Volume.
 """
 import os
 import shutil
+import ssl
+
+from . import pki
+
+
+def shown(pair):
+    """What a peer sees of a Pair: its certificate in DER, without the chain behind it."""
+    end = "-----END CERTIFICATE-----\n"
+    return ssl.PEM_cert_to_DER_cert(pki.read(pair.cert).partition(end)[0] + end)
 
 
 class Files:
