@@ -11,9 +11,11 @@
 
 #include "common/error.h"
 #include "common/listen.h"
+#include "common/notify.h"
 #include "common/tls.h"
 #include "common/token.h"
 #include "proxy/front.h"
+#include "proxy/heartbeat.h"
 #include "proxy/listener.h"
 #include "proxy/worker.h"
 
@@ -30,6 +32,7 @@ struct VcpDaemon {
     VcpWorker **workers;
     guint n_workers;
     GPtrArray *listeners;
+    VcpHeartbeat *heartbeat; /* nullable */
     uv_signal_t watches[G_N_ELEMENTS(signals)];
     gboolean is_watching;
 };
@@ -173,22 +176,19 @@ make_workers(VcpDaemon *self, GError **error)
 static gboolean
 start_listening(VcpDaemon *self, GError **error)
 {
-    g_autoptr(GArray) fds = g_array_new(FALSE, FALSE, sizeof(int));
+    g_autoptr(GArray) fds = vc_listen_all(self->config->listen_addr, error);
 
-    for (char **address = self->config->listen_addr; *address != NULL; address++) {
-        int fd = vc_listen(*address, error);
-        if (fd < 0)
-            return FALSE; /* the process ends, and the descriptors with it */
-        g_array_append_val(fds, fd);
-    }
+    if (fds == NULL)
+        return FALSE; /* the process ends, and the descriptors with it */
     for (guint i = 0; i < fds->len; i++) {
         int fd = g_array_index(fds, int, i);
         g_autofree char *name = vc_listen_address(fd);
         g_ptr_array_add(self->listeners,
                         vcp_listener_new(&self->loop, fd, self->workers, self->n_workers,
                                          self->config->write_timeout_s));
-        g_message("listening on %s (%s)", name,
-                  self->config->listen_insecure ? "clear text" : "TLS");
+        g_message("listening on %s (%s%s)", name,
+                  self->config->listen_insecure ? "clear text" : "TLS",
+                  vc_listen_is_passed(fd) ? ", passed by the service manager" : "");
     }
     return TRUE;
 }
@@ -229,6 +229,9 @@ start(VcpDaemon *self, GError **error)
         g_message("%u tokens from %s", vcp_token_file_count(self->shared.tokens),
                   config->resolver_tokens);
     g_message("%u workers", self->n_workers);
+    self->heartbeat =
+        vcp_heartbeat_new(&self->loop, self->workers, self->n_workers, self->shared.limits);
+    vc_notify_ready();
     g_message("ready");
     return TRUE;
 }
@@ -292,6 +295,7 @@ stop(VcpDaemon *self)
 {
     g_ptr_array_set_size(self->listeners, 0);
     close_signals(self);
+    g_clear_pointer(&self->heartbeat, vcp_heartbeat_free);
     for (guint i = 0; i < self->n_workers; i++)
         vcp_worker_stop(self->workers[i]);
 }
@@ -302,10 +306,13 @@ on_signal(uv_signal_t *watch, int number)
     VcpDaemon *self = watch->data;
 
     if (number == SIGHUP) {
+        vc_notify_reloading();
         reload(self);
+        vc_notify_ready();
         return;
     }
     g_message("stopping: %s", g_strsignal(number));
+    vc_notify_stopping();
     stop(self);
 }
 
@@ -326,6 +333,7 @@ vcp_daemon_free(VcpDaemon *self)
         return;
     g_ptr_array_unref(self->listeners);
     close_signals(self);
+    vcp_heartbeat_free(self->heartbeat);
     for (guint i = 0; i < self->n_workers; i++)
         vcp_worker_free(self->workers[i]);
     uv_run(&self->loop, UV_RUN_DEFAULT);
