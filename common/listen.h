@@ -12,11 +12,15 @@
  * or -1 with VC_ERROR_CONFIG. Main thread. */
 int vc_listen(const char *address, GError **error);
 
+/* Whether the address could be listened on as far as its form and its name go; it may be taken.
+ * Errors as above. */
+gboolean vc_listen_check(const char *address, GError **error);
+
 /* The sockets that the service manager has passed (sd_listen_fds(3)), in the place of any that
  * addresses name; without such, one bound at each address. Descriptors as of vc_listen(). NULL
- * with VC_ERROR_CONFIG: what is passed must be stream sockets that listen, TCP or unix;
- * whatever was opened stays so, the process being about to end. Once, main thread, no other
- * threads. */
+ * with VC_ERROR_CONFIG, naming --listen-addr or LISTEN_FDS: what is passed must be stream
+ * sockets that listen, TCP or unix; whatever was opened stays so, the process being about to
+ * end. Once, main thread, no other threads. */
 GArray *vc_listen_all(char **addresses, GError **error);
 
 /* Whether it is the service manager's, and goes on listening after us. */

@@ -108,6 +108,12 @@ vcp_listener_new(uv_loop_t *loop, int fd, VcpWorker **workers, guint n, guint wr
     return self;
 }
 
+void
+vcp_listener_set_write_timeout(VcpListener *self, guint write_timeout_s)
+{
+    self->write_timeout_s = write_timeout_s;
+}
+
 static void
 on_closed(uv_handle_t *handle)
 {

@@ -114,6 +114,17 @@ class OfBoth:
                 self.assertIn(word, done.stderr)
         left.close()
 
+    def test_reload(self):
+        """Told, also where nothing has changed."""
+        boss = self.manager()
+        one = self.start(boss)
+        at = boss.wait("READY", "1")
+        for _ in range(2):
+            one.process.send_signal(signal.SIGHUP)
+            at = boss.wait("RELOADING", "1", after=at)
+            at = boss.wait("MONOTONIC_USEC", after=at)
+            at = boss.wait("READY", "1", after=at)
+
 
 class Proxy(OfBoth, Service):
     STATUS = "0 sessions"
@@ -154,7 +165,7 @@ class Proxy(OfBoth, Service):
                     self.assertTrue(boss.is_silent("WATCHDOG", boss.mark(), 1.5 * WATCHDOG))
                 boss.wait("WATCHDOG", "1", after=boss.mark())
 
-    def test_reload(self):
+    def test_reload_of_tokens(self):
         boss = self.manager()
         proxy = self.start_daemon({"a": vnc("h:1")}, boss.environment())
         at = boss.wait("READY", "1")
