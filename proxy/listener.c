@@ -3,9 +3,7 @@
 #include "proxy/listener.h"
 
 #include <errno.h>
-#include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include "common/listen.h"
 #include "proxy/tcp.h"
@@ -127,10 +125,7 @@ vcp_listener_free(VcpListener *self)
 {
     if (self == NULL)
         return;
-    g_autofree char *address = vc_listen_address(self->fd);
-    if (g_str_has_prefix(address, "unix:"))
-        unlink(address + strlen("unix:"));
     vcp_timer_free(self->pause);
     uv_close((uv_handle_t *)&self->poll, on_closed);
-    close(self->fd);
+    vc_listen_close(self->fd);
 }
