@@ -50,6 +50,8 @@ static const VcOption options[] = {
     FLAG("listen-verify-client", listen_verify_client, "Require a client certificate signed by --listen-tls-ca"),
     TEXT("listen-min-tls", listen_min_tls, "VersionTLS12", "VERSION", "Oldest TLS for clients: VersionTLS12 or VersionTLS13"),
     TEXT("listen-cipher-suites", listen_cipher_suites, NULL, "NAMES", "Ciphers for clients, IANA names separated by commas"),
+    LIST("trusted-proxy", trusted_proxy, NULL, "NETWORK", "Balancers that may tell the client's address: 192.0.2.0/24, or unix for unix sockets; repeatable"),
+    TEXT("proxy-protocol", proxy_protocol, "optional", "USE", "PROXY headers of trusted proxies: off, optional or required"),
     FLAG("connect-insecure", connect_insecure, "Allow services that are marked insecure"),
     LIST("allowed-target", allowed_target, NULL, "TARGET", "unix:PATH, a socket that a serial console may be at; repeatable"),
     TEXT("connect-tls-cert", connect_tls_cert, PKI "client-cert.pem", "FILE", "Certificate shown to hypervisors"),
@@ -181,6 +183,33 @@ check_origins(VcpConfig *self, GError **error)
 }
 
 static gboolean
+check_trusted_proxies(VcpConfig *self, GError **error)
+{
+    static const char *const uses[] = {
+        [VCP_PROXY_HEADER_OFF] = "off",
+        [VCP_PROXY_HEADER_OPTIONAL] = "optional",
+        [VCP_PROXY_HEADER_REQUIRED] = "required",
+    };
+    g_autoptr(GError) why = NULL;
+    const char *text = NULL;
+    guint use = 0;
+
+    self->trust = vcp_trust_new((const char *const *)self->trusted_proxy, &text, &why);
+    if (self->trust == NULL)
+        return wrong(error, "trusted-proxy", text, why->message);
+    while (use < G_N_ELEMENTS(uses) && strcmp(self->proxy_protocol, uses[use]) != 0)
+        use++;
+    if (use == G_N_ELEMENTS(uses))
+        return wrong(error, "proxy-protocol", self->proxy_protocol,
+                     "must be off, optional or required");
+    self->proxy_header = (VcpProxyHeaderUse)use;
+    return self->proxy_header != VCP_PROXY_HEADER_REQUIRED ||
+           vcp_trust_has_anybody(self->trust) ||
+           wrong(error, "proxy-protocol", self->proxy_protocol,
+                 "nobody could connect without a --trusted-proxy");
+}
+
+static gboolean
 check_token_use(VcpConfig *self, GError **error)
 {
     self->is_single_use = strcmp(self->token_use, "single") == 0;
@@ -289,10 +318,10 @@ vcp_config_parse(int argc, char **argv, GError **error)
 
     if (!vc_options_parse(options, self, argc, argv, summary, error) ||
         !check_min_tls(self, error) || !check_cipher_suites(self, error) ||
-        !check_origins(self, error) || !check_targets(self, error) ||
-        !check_token_use(self, error) || !check_resolver(self, error) ||
-        !check_store(self, error) || !check_web_dir(self, error) ||
-        !check_log_level(self, error))
+        !check_origins(self, error) || !check_trusted_proxies(self, error) ||
+        !check_targets(self, error) || !check_token_use(self, error) ||
+        !check_resolver(self, error) || !check_store(self, error) ||
+        !check_web_dir(self, error) || !check_log_level(self, error))
         return NULL;
     if (self->workers == 0)
         self->workers = g_get_num_processors();
@@ -305,6 +334,7 @@ vcp_config_free(VcpConfig *self)
     if (self == NULL)
         return;
     vcp_store_address_free(self->store_address);
+    vcp_trust_free(self->trust);
     vc_options_clear(options, self);
     g_free(self->ciphers_tls12);
     g_free(self->ciphers_tls13);

@@ -5,6 +5,13 @@
 #include <glib.h>
 
 #include "proxy/store-address.h"
+#include "proxy/trust.h"
+
+typedef enum {
+    VCP_PROXY_HEADER_OFF,
+    VCP_PROXY_HEADER_OPTIONAL, /* read where a trusted proxy sends one */
+    VCP_PROXY_HEADER_REQUIRED, /* only trusted proxies are served, and only with one */
+} VcpProxyHeaderUse;
 
 typedef struct {
     char **listen_addr;
@@ -13,6 +20,9 @@ typedef struct {
     gboolean listen_verify_client;
     char *listen_min_tls;       /* as given; see min_tls */
     char *listen_cipher_suites; /* nullable; as given, see ciphers_* */
+
+    char **trusted_proxy; /* as given; see trust */
+    char *proxy_protocol; /* as given; see proxy_header */
 
     gboolean connect_insecure;
     char **allowed_target; /* "unix:PATH" */
@@ -49,6 +59,8 @@ typedef struct {
     /* Derived */
     VcpStoreAddress *store_address; /* NULL: in memory; without what is in the password file */
     gboolean is_single_use;
+    VcpTrust *trust;
+    VcpProxyHeaderUse proxy_header;
     gboolean any_origin;  /* --allowed-origin '*' */
     int min_tls, max_tls; /* OpenSSL version numbers */
     char *ciphers_tls12;  /* nullable; OpenSSL's names, for TLS 1.2 */

@@ -184,9 +184,8 @@ start_listening(VcpDaemon *self, GError **error)
     for (guint i = 0; i < fds->len; i++) {
         int fd = g_array_index(fds, int, i);
         g_autofree char *name = vc_listen_address(fd);
-        g_ptr_array_add(self->listeners,
-                        vcp_listener_new(&self->loop, fd, self->workers, self->n_workers,
-                                         self->config->write_timeout_s));
+        g_ptr_array_add(self->listeners, vcp_listener_new(&self->loop, fd, self->workers,
+                                                          self->n_workers, self->config));
         g_message("listening on %s (%s)", name,
                   self->config->listen_insecure ? "clear text" : "TLS");
     }

@@ -8,9 +8,9 @@
 
 typedef struct VcpListener VcpListener;
 
-/* fd: a listening socket, full. workers: n of them, not owned. */
+/* fd: a listening socket, full. workers (n of them), config: not owned. */
 VcpListener *vcp_listener_new(uv_loop_t *loop, int fd, VcpWorker **workers, guint n,
-                              guint write_timeout_s);
+                              const VcpConfig *config);
 
 /* Closes the socket, and removes the file of a unix one; nullable. The loop must run once more.
  */

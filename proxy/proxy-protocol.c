@@ -73,7 +73,7 @@ parse_v1(const guint8 *data, gsize length, VcpProxyHeader *header)
     gsize line = end != NULL ? (gsize)(end - data) : 0;
 
     if (memcmp(data, V1_PREFIX, MIN(length, prefix)) != 0)
-        return VCP_PROXY_WRONG;
+        return VCP_PROXY_NONE;
     if (end == NULL)
         return length < V1_MAX ? VCP_PROXY_WAIT : VCP_PROXY_WRONG;
     if (line <= prefix || data[line - 1] != '\r' || memchr(data, '\0', line) != NULL)
@@ -166,7 +166,7 @@ parse_v2(const guint8 *data, gsize length, VcpProxyHeader *header)
     gsize size;
 
     if (memcmp(data, V2_SIGNATURE, MIN(length, signature)) != 0)
-        return VCP_PROXY_WRONG;
+        return VCP_PROXY_NONE;
     if (length > 12 && data[12] != V2_LOCAL && data[12] != V2_PROXY)
         return VCP_PROXY_WRONG;
     if (length < V2_FIXED)
@@ -194,7 +194,5 @@ vcp_proxy_protocol_parse(const guint8 *data, gsize length, VcpProxyHeader *heade
         return VCP_PROXY_WAIT;
     if (data[0] == V1_PREFIX[0])
         return parse_v1(data, length, header);
-    if (data[0] == V2_SIGNATURE[0])
-        return parse_v2(data, length, header);
-    return VCP_PROXY_NONE;
+    return parse_v2(data, length, header);
 }

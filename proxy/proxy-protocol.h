@@ -10,9 +10,9 @@
 
 typedef enum {
     VCP_PROXY_WAIT,   /* the beginning of a header */
-    VCP_PROXY_NONE,   /* no header: these are the connection's own bytes */
+    VCP_PROXY_NONE,   /* no header: it does not begin with the signature of either version */
     VCP_PROXY_HEADER, /* a whole one */
-    VCP_PROXY_WRONG,  /* begins like one and is none, or not one of ours */
+    VCP_PROXY_WRONG,  /* has the signature, and the rest makes no sense or is too long */
 } VcpProxyStep;
 
 typedef struct {
@@ -22,6 +22,5 @@ typedef struct {
     guint16 port;
 } VcpProxyHeader;
 
-/* data: all that came so far. The first byte decides between NONE and the others: neither TLS
- * nor a request that is served here begins like a header. header is set with HEADER only. */
+/* data: all that came so far. header is set with HEADER only. */
 VcpProxyStep vcp_proxy_protocol_parse(const guint8 *data, gsize length, VcpProxyHeader *header);

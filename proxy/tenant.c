@@ -41,7 +41,7 @@ typedef struct {
     GList link; /* in the worker's lists */
     VcpWorker *worker;
     struct lws *wsi;
-    char *client;
+    char *client; /* whose connection it is, or whom a trusted proxy named with the upgrade */
     guint64 accepted_ms;
     VcpTimer *deadline; /* until there is a session */
 
@@ -196,7 +196,8 @@ on_upgrade(Tenant *self, struct lws *wsi)
     if (g_ascii_strcasecmp(kind, "websocket") != 0)
         return refuse(self, wsi, VC_ERROR_BAD_REQUEST);
 
-    self->token = vcp_headers_check(wsi, vcp_worker_shared(self->worker)->config, &error);
+    self->token =
+        vcp_headers_check(wsi, vcp_worker_shared(self->worker)->config, &self->client, &error);
     if (self->token != NULL && admit(self, &error))
         return 0;
     VcError code = vc_error_code(error);

@@ -54,6 +54,8 @@ static const struct {
     {"listen-verify-client", BOOLEAN, AT(listen_verify_client), "0", NULL},
     {"listen-min-tls", TEXT, AT(listen_min_tls), "VersionTLS12", "1.3"},
     {"listen-cipher-suites", TEXT, AT(listen_cipher_suites), NONE, "TLS_AES_128_GCM_SHA256"},
+    {"trusted-proxy", LIST, AT(trusted_proxy), "", "192.0.2.0/24"},
+    {"proxy-protocol", TEXT, AT(proxy_protocol), "optional", "off"},
     {"connect-insecure", BOOLEAN, AT(connect_insecure), "0", NULL},
     {"connect-tls-cert", TEXT, AT(connect_tls_cert), PKI "client-cert.pem", "x"},
     {"connect-tls-key", TEXT, AT(connect_tls_key), PKI "client-key.pem", "x"},
@@ -188,6 +190,13 @@ static const struct {
     {"cipher-too-old",
      "--listen-min-tls 1.3 --listen-cipher-suites TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
      "--listen-cipher-suites", "TLS 1.3"},
+
+    {"trusted-name", "--trusted-proxy balancer.example", "--trusted-proxy", "balancer.example"},
+    {"trusted-host-bits", "--trusted-proxy 192.0.2.1/24", "--trusted-proxy", "bits set"},
+    {"trusted-second", "--trusted-proxy unix --trusted-proxy x", "--trusted-proxy", "x"},
+    {"proxy-protocol-words", "--proxy-protocol on", "--proxy-protocol", "on"},
+    {"proxy-protocol-alone", "--proxy-protocol required", "--proxy-protocol",
+     "--trusted-proxy"},
 
     {"target-host", "--allowed-target host.example", "--allowed-target", "host.example"},
     {"target-network", "--allowed-target 192.0.2.0/24", "--allowed-target", "192.0.2.0/24"},

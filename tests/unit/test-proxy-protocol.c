@@ -55,9 +55,9 @@ static const Row rows[] = {
 
     {"v1/cut", WAIT("PROXY TCP4 203.0.113.7 198.51.100.1 56324 443\r")},
     {"v1/first", WAIT("P")},
-    {"v1/post", WRONG("POST / HTTP/1.1\r\n")},
-    {"v1/no-space", WRONG("PROXYTCP4 203.0.113.7 198.51.100.1 56324 443\r\n")},
-    {"v1/small-letters", WRONG("Proxy TCP4 203.0.113.7 198.51.100.1 56324 443\r\n")},
+    {"v1/post", NO("POST / HTTP/1.1\r\n")},
+    {"v1/no-space", NO("PROXYTCP4 203.0.113.7 198.51.100.1 56324 443\r\n")},
+    {"v1/small-letters", NO("Proxy TCP4 203.0.113.7 198.51.100.1 56324 443\r\n")},
     {"v1/nothing-behind", WRONG("PROXY \r\n")},
     {"v1/empty", WRONG("PROXY \n")},
     {"v1/two-spaces", WRONG("PROXY  TCP4 203.0.113.7 198.51.100.1 56324 443\r\n")},
@@ -108,8 +108,8 @@ static const Row rows[] = {
     {"v2/signature", WAIT(V2)},
     {"v2/cut-ahead-of-length", WAIT(V2 "\x21\x11\0")},
     {"v2/cut", WAIT(V2 "\x21\x11\0\x0c\xcb\x00\x71\x07\xc6\x33\x64\x01\xdc\x04\x01")},
-    {"v2/empty-lines", WRONG("\r\n\r\nGET / HTTP/1.1\r\n")},
-    {"v2/wrong-signature", WRONG("\r\n\r\n\0\r\nQUIT\r\x21\x11\0\x0c" TCP4)},
+    {"v2/empty-lines", NO("\r\n\r\nGET / HTTP/1.1\r\n")},
+    {"v2/wrong-signature", NO("\r\n\r\n\0\r\nQUIT\r\x21\x11\0\x0c" TCP4)},
     {"v2/version-1", WRONG(V2 "\x11\x11\0\x0c" TCP4)},
     {"v2/version-3", WRONG(V2 "\x31\x11\0\x0c" TCP4)},
     {"v2/command-2", WRONG(V2 "\x22\x11\0\x0c" TCP4)},
@@ -149,8 +149,6 @@ test_row(gconstpointer data)
         step = vcp_proxy_protocol_parse(bytes, decided, &header);
     }
     g_assert_cmpint(step, ==, row->step);
-    if (step == VCP_PROXY_NONE)
-        g_assert_cmpuint(decided, ==, 1);
     g_assert_cmpint(vcp_proxy_protocol_parse((const guint8 *)row->data, row->length, &header),
                     ==, row->step);
     if (step != VCP_PROXY_HEADER)
