@@ -51,6 +51,7 @@ typedef struct {
         write_timeout_s;
     guint max_sessions, max_sessions_per_token, max_sessions_per_console,
         max_sessions_per_address; /* 0: no limit */
+    guint token_failures;         /* 0: no limit */
 
     gboolean verbose;
     char *log_level;

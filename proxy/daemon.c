@@ -255,6 +255,7 @@ vcp_daemon_new(const VcpConfig *config, GError **error)
     self->config = config;
     self->shared.config = config;
     self->shared.limits = vcp_limits_new(limits);
+    self->shared.guesses = vcp_guesses_new(config->token_failures, monotonic_ms);
     self->shared.memory = vcp_memory_new(monotonic_ms);
     self->shared.hub = vcp_lease_hub_new();
     self->listeners = g_ptr_array_new_with_free_func((GDestroyNotify)vcp_listener_free);
@@ -333,6 +334,7 @@ vcp_daemon_free(VcpDaemon *self)
     vcp_token_file_free(self->shared.tokens);
     vc_tls_credentials_unref(self->shared.credentials);
     vcp_limits_free(self->shared.limits);
+    vcp_guesses_free(self->shared.guesses);
     vcp_memory_free(self->shared.memory);
     vcp_lease_hub_free(self->shared.hub);
     vc_tls_credentials_unref(self->shared.store_credentials);

@@ -293,6 +293,18 @@ claim(VcpSession *self)
         start_handshake(self);
 }
 
+/* What the resolver says of the token; where it says nothing, nothing is counted. */
+static void
+count_guess(const VcpSession *self, const GError *refusal /* nullable */)
+{
+    VcpGuesses *guesses = vcp_worker_shared(self->worker)->guesses;
+
+    if (refusal == NULL)
+        vcp_guesses_succeeded(guesses, self->client);
+    else if (vc_error_code(refusal) == VC_ERROR_TOKEN)
+        vcp_guesses_failed(guesses, self->client);
+}
+
 static void
 on_resolved(VcService *service, const GError *error, gpointer data)
 {
@@ -302,10 +314,13 @@ on_resolved(VcService *service, const GError *error, gpointer data)
 
     self->query = NULL;
     if (service == NULL) {
+        count_guess(self, error);
         fail(self, g_error_copy(error));
     } else if (!check_service(self, service, &refusal)) {
+        count_guess(self, refusal);
         fail(self, refusal);
     } else {
+        count_guess(self, NULL);
         self->id = __atomic_add_fetch(&last_id, 1, __ATOMIC_RELAXED);
         self->service = vc_service_ref(service);
         log_start(self);

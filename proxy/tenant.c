@@ -45,8 +45,9 @@ typedef struct {
     guint64 accepted_ms;
     VcpTimer *deadline; /* until there is a session */
 
-    char *token;   /* between the request's check and the session; nullable */
-    VcpSlot *slot; /* likewise */
+    char *token;         /* between the request's check and the session; nullable */
+    VcpSlot *slot;       /* likewise */
+    guint retry_after_s; /* what a refused client is told; 0: nothing of its own */
     gboolean is_refused;
     gboolean is_established;
 
@@ -155,6 +156,20 @@ vcp_tenant_kill(VcpEndpoint *end)
 
 /* --- the request --- */
 
+/* Before anything is kept or asked for it: a guess costs next to nothing. */
+static gboolean
+may_try(Tenant *self, GError **error)
+{
+    self->retry_after_s =
+        vcp_guesses_try(vcp_worker_shared(self->worker)->guesses, self->client);
+    if (self->retry_after_s == 0)
+        return TRUE;
+    g_set_error(error, VC_ERROR, VC_ERROR_GUESSES,
+                "more than --token-failures; the next token is looked at in %u s",
+                self->retry_after_s);
+    return FALSE;
+}
+
 static gboolean
 admit(Tenant *self, GError **error)
 {
@@ -165,6 +180,8 @@ admit(Tenant *self, GError **error)
         g_set_error_literal(error, VC_ERROR, VC_ERROR_SHUTDOWN, "the daemon is going down");
         return FALSE;
     }
+    if (!may_try(self, error))
+        return FALSE;
     vc_token_digest(self->token, digest);
     self->slot =
         vcp_limits_enter(vcp_worker_shared(self->worker)->limits, address, digest, error);
@@ -179,7 +196,7 @@ refuse(Tenant *self, struct lws *wsi, VcError code)
 {
     self->is_refused = TRUE;
     vcp_timer_start(self->deadline, REFUSED_TIMEOUT_MS);
-    return vcp_http_refuse(wsi, code) ? 1 : -1;
+    return vcp_http_refuse(wsi, code, self->retry_after_s) ? 1 : -1;
 }
 
 static int

@@ -9,6 +9,7 @@
 #include "common/buffer.h"
 #include "common/tls.h"
 #include "proxy/config.h"
+#include "proxy/guesses.h"
 #include "proxy/lease.h"
 #include "proxy/session-limits.h"
 #include "proxy/resolver.h"
@@ -17,6 +18,7 @@
 typedef struct {
     const VcpConfig *config;
     VcpLimits *limits;
+    VcpGuesses *guesses;
     VcTlsCredentials *credentials;       /* nullable */
     VcpTokenFile *tokens;                /* nullable: the resolver is external */
     VcpMemory *memory;                   /* the store, where it is not the next one */

@@ -93,6 +93,7 @@ static const struct {
     {"max-sessions-per-token", NUMBER, AT(max_sessions_per_token), "32", "0"},
     {"max-sessions-per-console", NUMBER, AT(max_sessions_per_console), "32", "0"},
     {"max-sessions-per-address", NUMBER, AT(max_sessions_per_address), "256", "0"},
+    {"token-failures", NUMBER, AT(token_failures), "20", "0"},
     {"verbose", BOOLEAN, AT(verbose), "0", NULL},
     {"log-level", TEXT, AT(log_level), "message", "debug"},
     {"version", BOOLEAN, AT(version), "0", NULL},
