@@ -12,6 +12,7 @@
 #include "common/log.h"
 #include "common/options.h"
 #include "proxy/origin.h"
+#include "proxy/targets.h"
 
 #define PKI         "/etc/pki/libvirt-console-proxy/"
 #define MAX_COUNT   1000000
@@ -53,7 +54,7 @@ static const VcOption options[] = {
     LIST("trusted-proxy", trusted_proxy, NULL, "NETWORK", "Balancers that may tell the client's address: 192.0.2.0/24, or unix for unix sockets; repeatable"),
     TEXT("proxy-protocol", proxy_protocol, "optional", "USE", "PROXY headers of trusted proxies: off, optional or required"),
     FLAG("connect-insecure", connect_insecure, "Allow services that are marked insecure"),
-    LIST("allowed-target", allowed_target, NULL, "TARGET", "unix:PATH, a socket that a serial console may be at; repeatable"),
+    LIST("allowed-target", allowed_target, NULL, "TARGET", "Where consoles may be: a network, a host name, *.DOMAIN, or unix:PATH for a serial one; repeatable (any host, no path)"),
     TEXT("connect-tls-cert", connect_tls_cert, PKI "client-cert.pem", "FILE", "Certificate shown to hypervisors"),
     TEXT("connect-tls-key", connect_tls_key, PKI "client-key.pem", "FILE", "Its private key"),
     TEXT("connect-tls-ca", connect_tls_ca, PKI "client-ca.pem", "FILE", "CA of the hypervisors' certificates"),
@@ -221,10 +222,16 @@ check_token_use(VcpConfig *self, GError **error)
 static gboolean
 check_targets(const VcpConfig *self, GError **error)
 {
+    g_autoptr(GError) why = NULL;
+    const char *text = NULL;
+    g_autoptr(VcpTargets) targets =
+        vcp_targets_new((const char *const *)self->allowed_target, &text, &why);
+
+    if (targets == NULL)
+        return wrong(error, "allowed-target", text, why->message);
     for (char **target = self->allowed_target; *target != NULL; target++) {
-        if (!g_str_has_prefix(*target, "unix:/"))
-            return wrong(error, "allowed-target", *target,
-                         "must be unix: and an absolute path");
+        if (g_strv_contains((const char *const *)self->listen_addr, *target))
+            return wrong(error, "allowed-target", *target, "is where this proxy listens");
     }
     return TRUE;
 }

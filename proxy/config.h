@@ -25,7 +25,7 @@ typedef struct {
     char *proxy_protocol; /* as given; see proxy_header */
 
     gboolean connect_insecure;
-    char **allowed_target; /* "unix:PATH" */
+    char **allowed_target; /* see targets.h */
     char *connect_tls_cert, *connect_tls_key, *connect_tls_ca;
 
     char *resolver_mode; /* "builtin" or "external" */

@@ -124,6 +124,16 @@ load_store(VcpDaemon *self, GError **error)
     return TRUE;
 }
 
+static gboolean
+make_targets(VcpDaemon *self, GError **error)
+{
+    const char *wrong;
+
+    self->shared.targets =
+        vcp_targets_new((const char *const *)self->config->allowed_target, &wrong, error);
+    return self->shared.targets != NULL;
+}
+
 static void
 raise_descriptor_limit(const VcpConfig *config)
 {
@@ -170,6 +180,17 @@ make_workers(VcpDaemon *self, GError **error)
     return TRUE;
 }
 
+/* The socket's address as it is now: the port may have been the system's choice. */
+static void
+add_own(VcpDaemon *self, int fd)
+{
+    struct sockaddr_storage address = {0};
+    socklen_t length = sizeof address;
+
+    if (getsockname(fd, (struct sockaddr *)&address, &length) == 0)
+        vcp_targets_add_own(self->shared.targets, (struct sockaddr *)&address);
+}
+
 static gboolean
 start_listening(VcpDaemon *self, GError **error)
 {
@@ -184,6 +205,7 @@ start_listening(VcpDaemon *self, GError **error)
     for (guint i = 0; i < fds->len; i++) {
         int fd = g_array_index(fds, int, i);
         g_autofree char *name = vc_listen_address(fd);
+        add_own(self, fd);
         g_ptr_array_add(self->listeners, vcp_listener_new(&self->loop, fd, self->workers,
                                                           self->n_workers, self->config));
         g_message("listening on %s (%s)", name,
@@ -211,7 +233,7 @@ start(VcpDaemon *self, GError **error)
     const VcpConfig *config = self->config;
 
     if (!vcp_front_check(config, error) || !load_credentials(self, error) ||
-        !load_resolver(self, error) || !load_store(self, error))
+        !load_resolver(self, error) || !load_store(self, error) || !make_targets(self, error))
         return FALSE;
     raise_descriptor_limit(config);
     watch_signals(self);
@@ -335,6 +357,7 @@ vcp_daemon_free(VcpDaemon *self)
     vc_tls_credentials_unref(self->shared.credentials);
     vcp_limits_free(self->shared.limits);
     vcp_guesses_free(self->shared.guesses);
+    vcp_targets_free(self->shared.targets);
     vcp_memory_free(self->shared.memory);
     vcp_lease_hub_free(self->shared.hub);
     vc_tls_credentials_unref(self->shared.store_credentials);

@@ -206,13 +206,8 @@ check_service(VcpSession *self, const VcService *service, GError **error)
                             "consoles of type spice are not supported");
         return FALSE;
     }
-    if (service->path != NULL &&
-        !g_strv_contains((const char *const *)config_of(self)->allowed_target,
-                         service->address)) {
-        g_set_error_literal(error, VC_ERROR, VC_ERROR_POLICY,
-                            "a unix socket that no --allowed-target names");
+    if (!vcp_targets_check_service(vcp_worker_shared(self->worker)->targets, service, error))
         return FALSE;
-    }
 
     g_autofree char *console = vc_service_console_key(service);
     return vcp_slot_enter_console(self->slot, console, error);
@@ -246,6 +241,7 @@ start_handshake(VcpSession *self)
         .loop = vcp_worker_loop(self->worker),
         .pool = vcp_worker_pool(self->worker),
         .credentials = shared->credentials,
+        .targets = shared->targets,
         .connect_timeout_s = shared->config->connect_timeout_s,
         .is_chardev = self->service->type == VC_CONSOLE_SERIAL,
     };

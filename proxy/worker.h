@@ -13,12 +13,14 @@
 #include "proxy/lease.h"
 #include "proxy/session-limits.h"
 #include "proxy/resolver.h"
+#include "proxy/targets.h"
 
 /* What all workers use; none of it owned by them. */
 typedef struct {
     const VcpConfig *config;
     VcpLimits *limits;
     VcpGuesses *guesses;
+    VcpTargets *targets;                 /* does not change once workers run */
     VcTlsCredentials *credentials;       /* nullable */
     VcpTokenFile *tokens;                /* nullable: the resolver is external */
     VcpMemory *memory;                   /* the store, where it is not the next one */
