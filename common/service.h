@@ -8,8 +8,8 @@
 
 typedef enum {
     VC_CONSOLE_VNC,
-    VC_CONSOLE_SPICE,  /* reserved: parsed, and refused by the proxy until it speaks it */
-    VC_CONSOLE_SERIAL, /* reserved, as above */
+    VC_CONSOLE_SPICE,
+    VC_CONSOLE_SERIAL,
 } VcConsoleType;
 
 typedef enum {

@@ -83,17 +83,23 @@ on_token(VcpStoreAnswer answer, gpointer data)
     self->admitted(self->is_admitted ? NULL : vcp_lease_error(answer), self->data);
 }
 
-static void
-claim_token(VcpAdmission *self, const VcpAdmissionRequest *request)
+VcpLeaseTerms
+vcp_admission_terms(const VcpAdmissionRequest *request)
 {
-    char digest[VC_TOKEN_DIGEST_SIZE];
-    VcpLeaseTerms terms = {
-        .is_single = TRUE,
+    return (VcpLeaseTerms){
+        .is_single = is_single_use(request),
         .expires_s = request->service->expires_s,
         .spent_ttl_s = request->config->spent_ttl_s,
         .reconnect_window_s = request->config->reconnect_window_s,
         .client = request->client,
     };
+}
+
+static void
+claim_token(VcpAdmission *self, const VcpAdmissionRequest *request)
+{
+    char digest[VC_TOKEN_DIGEST_SIZE];
+    VcpLeaseTerms terms = vcp_admission_terms(request);
 
     vc_token_digest(request->token, digest);
     self->by_token = vcp_lease_claim_token(self->leases, digest, &terms, on_token, self);
@@ -104,7 +110,8 @@ vcp_admit(const VcpAdmissionRequest *request, VcpAdmitted admitted, gpointer dat
 {
     gboolean is_single = is_single_use(request);
 
-    if (!is_single && !is_exclusive(request->service))
+    if (request->service->type == VC_CONSOLE_SPICE ||
+        (!is_single && !is_exclusive(request->service)))
         return NULL;
 
     VcpAdmission *self = g_new0(VcpAdmission, 1);

@@ -20,10 +20,14 @@ typedef struct {
  * was held is lost while the session runs. The admission may be freed in it. */
 typedef void (*VcpAdmitted)(GError *error, gpointer data);
 
-/* Never calls back before it has returned. NULL: admitted already, there is nothing to hold.
+/* Never calls back before it has returned. NULL: admitted already, there is nothing to hold; so
+ * it is for SPICE, where the link message says what is asked for (proxy/notary.h).
  * Errors: VC_ERROR_TOKEN for a spent token, _IN_USE, _RESOLVER where the store is away. */
 VcpAdmission *vcp_admit(const VcpAdmissionRequest *request, VcpAdmitted admitted,
                         gpointer data);
+
+/* What a lease of the request's token is asked for with; its client is the request's. */
+VcpLeaseTerms vcp_admission_terms(const VcpAdmissionRequest *request);
 
 /* The session stands: a token for single use is spent. nullable. */
 void vcp_admission_confirm(VcpAdmission *self);

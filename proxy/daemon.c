@@ -280,6 +280,7 @@ vcp_daemon_new(const VcpConfig *config, GError **error)
     self->shared.guesses = vcp_guesses_new(config->token_failures, monotonic_ms);
     self->shared.memory = vcp_memory_new(monotonic_ms);
     self->shared.hub = vcp_lease_hub_new();
+    self->shared.live = vcp_spice_live_new();
     self->listeners = g_ptr_array_new_with_free_func((GDestroyNotify)vcp_listener_free);
     uv_loop_init(&self->loop);
     return start(self, error) ? g_steal_pointer(&self) : NULL;
@@ -360,6 +361,7 @@ vcp_daemon_free(VcpDaemon *self)
     vcp_targets_free(self->shared.targets);
     vcp_memory_free(self->shared.memory);
     vcp_lease_hub_free(self->shared.hub);
+    vcp_spice_live_free(self->shared.live);
     vc_tls_credentials_unref(self->shared.store_credentials);
     curl_global_cleanup();
     g_free(self);

@@ -37,6 +37,7 @@ struct VcpLeases {
     VcpStore *store; /* NULL: closed; what is left lives until the last lease is freed */
     GQueue all;      /* of the links of leases */
     VcpTimer *beat;
+    gboolean is_away; /* the store, when it was last asked */
 
     uv_async_t *wake;
     uv_mutex_t lock; /* for: */
@@ -150,12 +151,24 @@ is_lost(VcpLease *self, VcpStoreAnswer answer)
     return ++self->misses > MAX_MISSES || self->request.verb != VCP_STORE_ATTACH;
 }
 
+/* A store that answers again may have forgotten everything. */
+static void
+note_answer(VcpLeases *self, VcpStoreAnswer answer)
+{
+    gboolean was_away = self->is_away;
+
+    self->is_away = answer == VCP_STORE_AWAY;
+    if (was_away && !self->is_away)
+        vcp_timer_start(self->beat, 0);
+}
+
 static void
 on_answer(VcpStoreAnswer answer, gpointer data)
 {
     VcpLease *self = data;
     gboolean is_asked = self->is_asked;
 
+    note_answer(self->leases, answer);
     self->op = NULL;
     self->is_asked = FALSE;
     if (!is_asked && !is_lost(self, answer))

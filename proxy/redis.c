@@ -19,6 +19,7 @@
 
 #define FIRST_RETRY_MS 200
 #define LAST_RETRY_MS  10000
+#define ASKED_RETRY_MS 1000 /* while somebody waits */
 
 /* No answer is longer than a few bytes. */
 #define MAX_REPLY 65536
@@ -168,6 +169,7 @@ vcp_redis_call(VcpRedis *self, int argc, const char **argv, const gsize *lengths
         send_call(self, call);
     else
         g_queue_push_tail_link(&self->waiting, &call->link);
+    self->retry_ms = MIN(self->retry_ms, now_ms(self) + ASKED_RETRY_MS);
     watch(self);
     set_timer(self);
     return call;

@@ -16,7 +16,9 @@ struct VcpLimits {
 };
 
 struct VcpSlot {
-    VcpLimits *limits;
+    VcpLimits *limits;  /* NULL: an extra one, of the session of */
+    VcpSpiceLive *live; /* with */
+    char *token_digest;
     char *keys[N_KINDS]; /* nullable: not counted */
 };
 
@@ -116,6 +118,7 @@ enter_all(VcpSlot *slot, const char *address, const char *token_digest, GError *
 static void
 free_slot(VcpSlot *slot)
 {
+    g_free(slot->token_digest);
     for (int kind = 0; kind < N_KINDS; kind++)
         g_free(slot->keys[kind]);
     g_free(slot);
@@ -133,6 +136,23 @@ vcp_limits_enter(VcpLimits *self, const char *address, const char *token_digest,
     if (!entered)
         g_clear_pointer(&slot, free_slot);
     return slot;
+}
+
+VcpSlot *
+vcp_slot_new_extra(VcpSpiceLive *live, const char *token_digest)
+{
+    if (!vcp_spice_live_enter(live, token_digest))
+        return NULL;
+    VcpSlot *self = g_new0(VcpSlot, 1);
+    self->live = live;
+    self->token_digest = g_strdup(token_digest);
+    return self;
+}
+
+gboolean
+vcp_slot_is_extra(const VcpSlot *self)
+{
+    return self->live != NULL;
 }
 
 gboolean
@@ -153,9 +173,13 @@ vcp_slot_free(VcpSlot *self)
 {
     if (self == NULL)
         return;
-    uv_mutex_lock(&self->limits->lock);
-    leave_all(self);
-    uv_mutex_unlock(&self->limits->lock);
+    if (self->live != NULL) {
+        vcp_spice_live_leave(self->live, self->token_digest);
+    } else {
+        uv_mutex_lock(&self->limits->lock);
+        leave_all(self);
+        uv_mutex_unlock(&self->limits->lock);
+    }
     free_slot(self);
 }
 

@@ -3,7 +3,7 @@
  * workers, locked. */
 #pragma once
 
-#include <glib.h>
+#include "proxy/spice-live.h"
 
 typedef struct {
     guint total, per_address, per_token, per_console; /* 0: no limit */
@@ -21,6 +21,13 @@ void vcp_limits_free(VcpLimits *self); /* nullable; all slots must be free */
  * token_digest: of the token. NULL with VC_ERROR_FULL or VC_ERROR_TOO_MANY. Any thread. */
 VcpSlot *vcp_limits_enter(VcpLimits *self, const char *address, const char *token_digest,
                           GError **error);
+
+/* The place of a further websocket of a live SPICE session, which is counted already; NULL
+ * where the token has none, or too many websockets. live: not owned. Any thread. */
+VcpSlot *vcp_slot_new_extra(VcpSpiceLive *live, const char *token_digest);
+
+/* Whether it is one of those. */
+gboolean vcp_slot_is_extra(const VcpSlot *self);
 
 /* Once the console is known; FALSE with VC_ERROR_IN_USE. Any thread. */
 gboolean vcp_slot_enter_console(VcpSlot *self, const char *console, GError **error);

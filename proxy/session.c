@@ -16,12 +16,17 @@
 #include "proxy/compute.h"
 #include "proxy/handshake.h"
 #include "proxy/liveness.h"
+#include "proxy/notary.h"
 #include "proxy/tenant.h"
 #include "proxy/timer.h"
 
 /* How long a client may take to hear why it is refused, and to answer a close frame. */
 #define REFUSE_TIMEOUT_MS 2000
 #define CLOSE_TIMEOUT_MS  3000
+
+/* spice-server 0.15 takes its guest down with it when a display's connection ends while another
+ * of its threads still makes the channel. */
+#define SPICE_SETTLE_MS 500
 
 /* A tenant end is paused while less than this is free: what libwebsockets still has in hand
  * must fit. */
@@ -47,6 +52,8 @@ struct VcpSession {
     VcService *service;      /* nullable */
     VcpQuery *query;         /* nullable */
     VcpAdmission *admission; /* nullable: it holds nothing */
+    VcpNotary *notary;       /* nullable: the handshake has no notes */
+    VcpNoteKind noted;       /* the last one */
     GError *reason;          /* nullable; why it ends */
 
     VcpTimer *clock;
@@ -112,6 +119,7 @@ let_go(VcpSession *self)
     }
     g_clear_pointer(&self->ends[VCP_COMPUTE], vcp_compute_close);
     g_clear_pointer(&self->admission, vcp_admission_free);
+    g_clear_pointer(&self->notary, vcp_notary_free);
 }
 
 static void
@@ -119,8 +127,9 @@ free_session(VcpSession *self)
 {
     VcpEndpoint *tenant = self->ends[VCP_TENANT];
 
-    log_end(self);
+    /* What it held is free when the log says that it has ended. */
     let_go(self);
+    log_end(self);
     tenant->session = NULL;
     vc_buffer_clear(&tenant->in);
     vc_buffer_clear(&tenant->out);
@@ -188,29 +197,55 @@ vcp_session_tenant_gone(VcpSession *self)
 /* --- resolver --- */
 
 static gboolean
+check_expiry(const VcService *service, GError **error)
+{
+    if (!vc_service_has_expired(service, g_get_real_time() / G_USEC_PER_SEC))
+        return TRUE;
+    g_set_error_literal(error, VC_ERROR, VC_ERROR_TOKEN, "the token has expired");
+    return FALSE;
+}
+
+/* A websocket that was let in as one more of a SPICE session asks for a session of its own: it
+ * can have that if there is room, as when the other one has just ended. */
+static gboolean
+count_anew(VcpSession *self, GError **error)
+{
+    g_autofree char *client = vc_address_without_port(self->client);
+    char digest[VC_TOKEN_DIGEST_SIZE];
+
+    vc_token_digest(self->token, digest);
+    g_clear_pointer(&self->slot, vcp_slot_free);
+    self->slot = vcp_limits_enter(vcp_worker_shared(self->worker)->limits, client, digest, NULL);
+    if (self->slot == NULL)
+        g_set_error_literal(error, VC_ERROR, VC_ERROR_IN_USE, "there are too many sessions");
+    return self->slot != NULL;
+}
+
+static gboolean
+enter_console(VcpSession *self, const VcService *service, GError **error)
+{
+    g_autofree char *console = vc_service_console_key(service);
+
+    if (vcp_slot_is_extra(self->slot) && !count_anew(self, error))
+        return FALSE;
+    return vcp_slot_enter_console(self->slot, console, error);
+}
+
+/* A SPICE client says only later whether it asks for a session, which is counted and must not
+ * be late, or for a channel of one. */
+static gboolean
 check_service(VcpSession *self, const VcService *service, GError **error)
 {
-    gint64 now_s = g_get_real_time() / G_USEC_PER_SEC;
-
-    if (vc_service_has_expired(service, now_s)) {
-        g_set_error_literal(error, VC_ERROR, VC_ERROR_TOKEN, "the token has expired");
+    if (service->type != VC_CONSOLE_SPICE && !check_expiry(service, error))
         return FALSE;
-    }
     if (service->insecure && !config_of(self)->connect_insecure) {
         g_set_error_literal(error, VC_ERROR, VC_ERROR_POLICY,
                             "the service is insecure, which needs --connect-insecure");
         return FALSE;
     }
-    if (service->type == VC_CONSOLE_SPICE) {
-        g_set_error_literal(error, VC_ERROR, VC_ERROR_POLICY,
-                            "consoles of type spice are not supported");
-        return FALSE;
-    }
     if (!vcp_targets_check_service(vcp_worker_shared(self->worker)->targets, service, error))
         return FALSE;
-
-    g_autofree char *console = vc_service_console_key(service);
-    return vcp_slot_enter_console(self->slot, console, error);
+    return service->type == VC_CONSOLE_SPICE || enter_console(self, service, error);
 }
 
 /* What a console takes is known once it is. */
@@ -234,7 +269,7 @@ vcp_session_heard_text(VcpSession *self)
 }
 
 static void
-start_handshake(VcpSession *self)
+connect_compute(VcpSession *self)
 {
     const VcpShared *shared = vcp_worker_shared(self->worker);
     VcpComputeSetup setup = {
@@ -244,10 +279,20 @@ start_handshake(VcpSession *self)
         .targets = shared->targets,
         .connect_timeout_s = shared->config->connect_timeout_s,
         .is_chardev = self->service->type == VC_CONSOLE_SERIAL,
+        .settle_ms = self->service->type == VC_CONSOLE_SPICE ? SPICE_SETTLE_MS : 0,
     };
+
+    self->ends[VCP_COMPUTE] = vcp_compute_connect(&setup, self, self->service,
+                                                  vc_service_begins_with_tls(self->service));
+}
+
+static void
+start_handshake(VcpSession *self)
+{
+    gboolean has_credentials = vcp_worker_shared(self->worker)->credentials != NULL;
     GError *error = NULL;
 
-    self->handshake = vcp_handshake_new(self->service, shared->credentials != NULL, &error);
+    self->handshake = vcp_handshake_new(self->service, has_credentials, &error);
     if (self->handshake == NULL) {
         fail(self, error);
         return;
@@ -255,8 +300,8 @@ start_handshake(VcpSession *self)
     if (!check_text(self))
         return;
     self->state = HANDSHAKE;
-    self->ends[VCP_COMPUTE] = vcp_compute_connect(&setup, self, self->service,
-                                                  vc_service_begins_with_tls(self->service));
+    if (self->handshake->ops->note == NULL)
+        connect_compute(self);
 }
 
 static void
@@ -271,17 +316,23 @@ on_admitted(GError *error, gpointer data)
     vcp_session_pump(self);
 }
 
-static void
-claim(VcpSession *self)
+static VcpAdmissionRequest
+make_request(const VcpSession *self, const char *client)
 {
-    g_autofree char *client = vc_address_without_port(self->client);
-    VcpAdmissionRequest request = {
+    return (VcpAdmissionRequest){
         .leases = vcp_worker_leases(self->worker),
         .config = config_of(self),
         .service = self->service,
         .token = self->token,
         .client = client,
     };
+}
+
+static void
+claim(VcpSession *self)
+{
+    g_autofree char *client = vc_address_without_port(self->client);
+    VcpAdmissionRequest request = make_request(self, client);
 
     self->state = CLAIMING;
     self->admission = vcp_admit(&request, on_admitted, self);
@@ -301,14 +352,31 @@ count_guess(const VcpSession *self, const GError *refusal /* nullable */)
         vcp_guesses_failed(guesses, self->client);
 }
 
+/* A channel of a live session may come after its token's end, when the resolver does not know
+ * it any more. */
+static VcService *
+expired_service(const VcpSession *self, const GError *error)
+{
+    char digest[VC_TOKEN_DIGEST_SIZE];
+
+    if (vc_error_code(error) != VC_ERROR_TOKEN)
+        return NULL;
+    vc_token_digest(self->token, digest);
+    g_autoptr(VcService) service =
+        vcp_spice_live_service(vcp_worker_shared(self->worker)->live, digest);
+    return service != NULL && !check_expiry(service, NULL) ? g_steal_pointer(&service) : NULL;
+}
+
 static void
 on_resolved(VcService *service, const GError *error, gpointer data)
 {
     static guint64 last_id; /* of all workers */
     VcpSession *self = data;
     GError *refusal = NULL;
+    g_autoptr(VcService) expired = service == NULL ? expired_service(self, error) : NULL;
 
     self->query = NULL;
+    service = expired != NULL ? expired : service;
     if (service == NULL) {
         count_guess(self, error);
         fail(self, g_error_copy(error));
@@ -323,6 +391,78 @@ on_resolved(VcService *service, const GError *error, gpointer data)
         claim(self);
     }
     vcp_session_pump(self);
+}
+
+/* --- notes for the store --- */
+
+/* A main channel is a session, another channel a part of one that is counted already, here or
+ * elsewhere. */
+static gboolean
+count(VcpSession *self, GError **error)
+{
+    if (self->noted != VCP_NOTE_CHANNEL)
+        return enter_console(self, self->service, error);
+    if (!vcp_slot_is_extra(self->slot))
+        g_clear_pointer(&self->slot, vcp_slot_free);
+    return TRUE;
+}
+
+static void
+on_noted(VcpStoreAnswer answer, gboolean is_lost, gpointer data)
+{
+    VcpSession *self = data;
+    gboolean asks_for_channel = self->ends[VCP_COMPUTE] == NULL;
+    GError *error = NULL;
+
+    if (is_lost || answer != VCP_STORE_OK)
+        error = vcp_notary_error(self->noted, answer, is_lost);
+    else if (asks_for_channel && !count(self, &error))
+        answer = VCP_STORE_TAKEN;
+    if (!is_lost)
+        self->handshake->ops->noted(self->handshake, answer);
+    if (error != NULL)
+        fail(self, error);
+    else if (asks_for_channel)
+        connect_compute(self);
+    vcp_session_pump(self);
+}
+
+static VcpNotary *
+make_notary(VcpSession *self)
+{
+    g_autofree char *client = vc_address_without_port(self->client);
+    VcpAdmissionRequest request = make_request(self, client);
+    VcpLeaseTerms terms = vcp_admission_terms(&request);
+    char digest[VC_TOKEN_DIGEST_SIZE];
+
+    vc_token_digest(self->token, digest);
+    return vcp_notary_new(request.leases, vcp_worker_shared(self->worker)->live, digest,
+                          self->service, &terms, on_noted, self);
+}
+
+static void
+note_down(VcpSession *self)
+{
+    GError *error = NULL;
+    const VcpNote *note;
+
+    if ((self->state != HANDSHAKE && self->state != SPLICED) ||
+        self->handshake->ops->note == NULL ||
+        (self->notary != NULL && vcp_notary_is_asked(self->notary)))
+        return;
+    note = self->handshake->ops->note(self->handshake);
+    if (note == NULL)
+        return;
+    self->noted = note->kind;
+    if (note->kind == VCP_NOTE_MAIN && !check_expiry(self->service, &error)) {
+        self->handshake->ops->noted(self->handshake, VCP_STORE_SPENT);
+        fail(self, error);
+        return;
+    }
+    if (self->notary == NULL)
+        self->notary = make_notary(self);
+    if (!vcp_notary_ask(self->notary, note, &error))
+        fail(self, error);
 }
 
 /* --- the clock --- */
@@ -470,7 +610,8 @@ tell_connected(VcpSession *self)
 {
     const VcpHandshakeOps *ops = self->handshake->ops;
 
-    if (self->was_connected || !self->ends[VCP_COMPUTE]->ready || ops->connected == NULL)
+    if (self->was_connected || self->ends[VCP_COMPUTE] == NULL ||
+        !self->ends[VCP_COMPUTE]->ready || ops->connected == NULL)
         return;
     self->was_connected = TRUE;
     guint wait_ms = ops->connected(self->handshake, config_of(self)->serial_grace_ms);
@@ -482,8 +623,9 @@ static void
 advance(VcpSession *self)
 {
     VcpEndpoint *tenant = self->ends[VCP_TENANT], *compute = self->ends[VCP_COMPUTE];
-    VcBuffer *from[2] = {&tenant->in, &compute->in};
-    VcBuffer *to[2] = {&tenant->out, &compute->out};
+    VcpEndpoint nobody = {0}; /* in place of a hypervisor that is not connected to yet */
+    VcBuffer *from[2] = {&tenant->in, compute != NULL ? &compute->in : &nobody.in};
+    VcBuffer *to[2] = {&tenant->out, compute != NULL ? &compute->out : &nobody.out};
     GError *error = NULL;
 
     /* While TLS is being set up, nothing that the peers sent before may be read as if it had
@@ -540,14 +682,34 @@ static void
 on_compute_ended(VcpSession *self)
 {
     VcpEndpoint *compute = self->ends[VCP_COMPUTE];
+    const VcpHandshakeOps *ops = self->handshake->ops;
+    GError *why =
+        self->state == SPLICED && ops->ended != NULL ? ops->ended(self->handshake) : NULL;
 
     if (compute->error != NULL)
         fail(self, g_steal_pointer(&compute->error));
+    else if (why != NULL)
+        fail(self, g_steal_pointer(&why));
     else if (self->state == SPLICED)
         fail_with(self, VC_ERROR_ENDED, "the console has closed the connection");
     else
         fail_with(self, VC_ERROR_PROTOCOL,
                   "the hypervisor closed the connection during the handshake");
+    g_clear_error(&why);
+}
+
+/* What the hypervisor said before its end has been taken; the beginning of a message, of which
+ * no more will come, counts as nothing. */
+static gboolean
+has_taken_all(const VcpSession *self)
+{
+    const VcpEndpoint *compute = self->ends[VCP_COMPUTE];
+    const VcpHandshakeOps *ops = self->handshake->ops;
+
+    if (self->state == HANDSHAKE || vc_buffer_length(&compute->in) == 0)
+        return TRUE;
+    return ops->note != NULL && ops->note(self->handshake) == NULL &&
+           vc_buffer_length(&self->ends[VCP_TENANT]->out) == 0;
 }
 
 static void
@@ -565,8 +727,7 @@ move_bytes(VcpSession *self)
         vc_buffer_clear(&self->ends[VCP_TENANT]->in);
 
     VcpEndpoint *compute = self->ends[VCP_COMPUTE];
-    if (compute != NULL && compute->eof &&
-        (vc_buffer_length(&compute->in) == 0 || self->state == HANDSHAKE))
+    if (compute != NULL && compute->eof && has_taken_all(self))
         on_compute_ended(self);
 }
 
@@ -598,6 +759,7 @@ pump_once(VcpSession *self)
     if (self->ends[VCP_COMPUTE] != NULL)
         self->ends[VCP_COMPUTE]->ops->fill(self->ends[VCP_COMPUTE]);
     move_bytes(self);
+    note_down(self);
     if (self->ends[VCP_COMPUTE] != NULL)
         self->ends[VCP_COMPUTE]->ops->flush(self->ends[VCP_COMPUTE]);
 

@@ -95,8 +95,10 @@ vcp_spice_read_reply(guint8 *message, gsize length, VcpSpiceReply *reply)
 {
     Capabilities found;
 
-    reply->error = vc_get_u32le(message);
-    reply->key = message + 4;
+    *reply = (VcpSpiceReply){.error = vc_get_u32le(message), .key = message + 4};
+    /* The rest of a refusal is zeros, the place of the capabilities too. */
+    if (reply->error != VCP_SPICE_OK)
+        return VCP_SPICE_OK;
     if (!find_capabilities(message, length, REPLY_CAPABILITIES, VCP_SPICE_REPLY_MIN, &found))
         return VCP_SPICE_INVALID_DATA;
     guint32 common = get(found.common);

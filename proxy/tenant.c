@@ -183,8 +183,10 @@ admit(Tenant *self, GError **error)
     if (!may_try(self, error))
         return FALSE;
     vc_token_digest(self->token, digest);
-    self->slot =
-        vcp_limits_enter(vcp_worker_shared(self->worker)->limits, address, digest, error);
+    self->slot = vcp_slot_new_extra(vcp_worker_shared(self->worker)->live, digest);
+    if (self->slot == NULL)
+        self->slot =
+            vcp_limits_enter(vcp_worker_shared(self->worker)->limits, address, digest, error);
     return self->slot != NULL;
 }
 

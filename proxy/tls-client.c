@@ -8,11 +8,13 @@
 
 #include "common/address.h"
 #include "common/error.h"
+#include "proxy/tls-subject.h"
 
 struct VcpTlsClient {
     gnutls_session_t session;
     VcTlsCredentials *credentials;
-    char *name; /* as verified; gnutls keeps pointers to it and to verify */
+    char *name;    /* as verified; gnutls keeps pointers to it and to verify */
+    char *subject; /* nullable: in place of the name */
     gnutls_typed_vdata_st verify[2];
     gsize in_flight; /* bytes of a record that gnutls has encrypted and not yet got rid of */
     gboolean is_up;
@@ -62,6 +64,14 @@ vcp_tls_client_new(VcTlsCredentials *credentials, const char *name, int fd)
 }
 
 void
+vcp_tls_client_expect_subject(VcpTlsClient *self, const char *subject)
+{
+    self->subject = g_strdup(subject);
+    /* Without the name; the purpose is checked as before. */
+    gnutls_session_set_verify_cert2(self->session, self->verify + 1, 1, 0);
+}
+
+void
 vcp_tls_client_free(VcpTlsClient *self)
 {
     if (self == NULL)
@@ -71,6 +81,7 @@ vcp_tls_client_free(VcpTlsClient *self)
     gnutls_deinit(self->session);
     vc_tls_credentials_unref(self->credentials);
     g_free(self->name);
+    g_free(self->subject);
     g_free(self);
 }
 
@@ -143,6 +154,21 @@ set_error(VcpTlsClient *self, int code, GError **error)
 
 /* --- bytes --- */
 
+static gboolean
+has_subject(VcpTlsClient *self)
+{
+    unsigned count = 0;
+    const gnutls_datum_t *chain = gnutls_certificate_get_peers(self->session, &count);
+    gnutls_x509_crt_t certificate;
+
+    if (count == 0 || gnutls_x509_crt_init(&certificate) < 0)
+        return FALSE;
+    gboolean has = gnutls_x509_crt_import(certificate, &chain[0], GNUTLS_X509_FMT_DER) >= 0 &&
+                   vcp_tls_subject_matches(self->subject, certificate);
+    gnutls_x509_crt_deinit(certificate);
+    return has;
+}
+
 VcpTlsStep
 vcp_tls_client_handshake(VcpTlsClient *self, GError **error)
 {
@@ -160,6 +186,11 @@ vcp_tls_client_handshake(VcpTlsClient *self, GError **error)
         return VCP_TLS_FAILED;
     }
     self->is_up = TRUE;
+    if (self->subject != NULL && !has_subject(self)) {
+        g_set_error_literal(error, VC_ERROR, VC_ERROR_CERTIFICATE,
+                            "the certificate's subject is not the service's tlsSubject");
+        return VCP_TLS_FAILED;
+    }
     return VCP_TLS_DONE;
 }
 

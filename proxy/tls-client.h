@@ -22,6 +22,10 @@ typedef struct VcpTlsClient VcpTlsClient;
  * bear; never empty. fd: not owned. */
 VcpTlsClient *vcp_tls_client_new(VcTlsCredentials *credentials, const char *name, int fd);
 
+/* Before the handshake: the certificate must have this subject (proxy/tls-subject.h), and need
+ * not bear the name. */
+void vcp_tls_client_expect_subject(VcpTlsClient *self, const char *subject);
+
 /* Best effort close_notify, then frees; nullable. */
 void vcp_tls_client_free(VcpTlsClient *self);
 

@@ -27,6 +27,7 @@ typedef struct {
     const VcpStoreAddress *store;        /* nullable */
     VcTlsCredentials *store_credentials; /* nullable: the store needs none */
     VcpLeaseHub *hub;
+    VcpSpiceLive *live;
 } VcpShared;
 
 typedef struct VcpWorker VcpWorker;

@@ -183,6 +183,24 @@ ask_for_password(Request *self)
     return MHD_YES;
 }
 
+/* While libvirt was asked the guest may have stopped, and another taken its port. */
+static enum MHD_Result
+send_if_still_there(Request *self, const char *password)
+{
+    g_autoptr(VcrRecord) record = g_steal_pointer(&self->record);
+
+    switch (vcr_registry_look_up(self->context->registry, record->digest, &self->record)) {
+    case VCR_FOUND:
+        return send_service(self, password);
+    case VCR_UNKNOWN:
+    case VCR_AMBIGUOUS:
+        return send_unknown(self);
+    case VCR_AWAY:
+        return send_away(self);
+    }
+    g_assert_not_reached();
+}
+
 static enum MHD_Result
 send_with_password(Request *self)
 {
@@ -191,7 +209,7 @@ send_with_password(Request *self)
     switch (vcr_password_query_answer(self->query, &password)) {
     case VCR_PASSWORD_FOUND:
     case VCR_PASSWORD_NONE:
-        return send_service(self, password);
+        return send_if_still_there(self, password);
     case VCR_PASSWORD_GONE:
         return send_unknown(self);
     case VCR_PASSWORD_AWAY:

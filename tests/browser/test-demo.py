@@ -114,21 +114,28 @@ class TestDemo(BrowserCase):
         demo = self.start()
         url = demo.wait_url()
         self.assertRegex(url, r"^https://localhost:\d+/console\.html#type=vnc&token=[\w-]{36}&type=spice&token=[\w-]{36}"
-                              r"&type=serial&token=[\w-]{36}&type=serial&token=[\w-]{36}$")
+                              r"&type=serial&token=[\w-]{36}&type=serial&token=[\w-]{36}&name=Virtio%20console$")
         page = self.browse(url)
         self.type_on_the_screen(page)
+        self.click_tab(page, 2, "spice")
+        guest.wait_until(lambda: not page.canvas().is_blank(), "the guest's screen by SPICE")
         before = page.canvas()
-        page.click("#tabs button:nth-child(3)")
-        page.wait("document.body.dataset.type === 'serial' && document.body.dataset.state === 'connected'", "the port")
+        self.click_tab(page, 3, "serial")
         page.type("hello port\n")
-        page.click("#tabs button:nth-child(1)")
+        self.click_tab(page, 2, "spice")
         guest.wait_until(lambda: page.canvas() != before, "the port's bytes on the screen")
+        self.click_tab(page, 4, "serial")
         self.assertGreaterEqual(len(demo.processes()), 5)
         demo.process.send_signal(signal.SIGINT)
         status, output = demo.wait_end()
         self.assertEqual(status, 0, output)
         self.wait_state(page, "ended")
         self.assert_all_gone(demo)
+
+    def click_tab(self, page, number, kind):
+        page.click(f"#tabs button:nth-child({number})")
+        page.wait(f"document.body.dataset.type === '{kind}' && document.body.dataset.state === 'connected'",
+                  f"tab {number}, {kind}")
 
     def type_on_the_screen(self, page):
         self.wait_state(page, "connected")

@@ -18,7 +18,9 @@ Guest(directory,             # private to this guest; made if missing
       image=None,            # a ready floppy image; default: built in directory
       arguments=(),          # more arguments for QEMU
       serial=None,           # COM1 as a console to connect to, see below; default: vm.serial
-      virtio=None)           # likewise, and the guest never reads it: a virtio console
+      virtio=None,           # likewise, and the guest never reads it: a virtio console
+      spice=None,            # a SPICE server too: "tls" (certificates of tls), "clear"
+      spice_password=None)
 
 A console is "raw", "telnet" or "tn3270", and with "tls " before it there is TLS, with "unix " it is
 a unix socket. vm.serial_address and vm.virtio_address are what a service calls it then. COM1 is not
@@ -61,7 +63,8 @@ def build_image(path):
 
 class Guest:
     def __init__(self, directory, tls=None, verify=True, sanity_check=True, password=None,
-                 vnc="", name="lab", image=None, arguments=(), serial=None, virtio=None):
+                 vnc="", name="lab", image=None, arguments=(), serial=None, virtio=None,
+                 spice=None, spice_password=None):
         self.directory = os.path.abspath(directory)
         self.name = name
         self.events = []
@@ -73,6 +76,7 @@ class Guest:
         command = self._machine(image, monitor_far)
         command += self._com1(serial, serial_far) + self._virtio(virtio)
         command += self._vnc(tls, verify, sanity_check, password, vnc)
+        command += self._spice(spice, tls, spice_password)
         self._log = os.path.join(self.directory, "qemu.log")
         with open(self._log, "wb") as log:
             self.process = subprocess.Popen([*command, *arguments], stdin=subprocess.DEVNULL,
@@ -119,6 +123,19 @@ class Guest:
     @property
     def virtio_address(self):
         return self._console_address("virtio")
+
+    @property
+    def spice_address(self):
+        return f"127.0.0.1:{self.spice_port}"
+
+    def spice_channels(self):
+        """(type, id) of what SPICE clients have open, as QEMU sees it."""
+        return {(one["channel-type"], one["channel-id"])
+                for one in self.qmp("query-spice").get("channels", [])}
+
+    def add_spice_port(self, name):
+        """Plugs in a channel while sessions run."""
+        self.qmp("chardev-add", id=name, backend={"type": "spiceport", "data": {"fqdn": name}})
 
     def serial_log(self):
         with open(self._path("serial.log"), "rb") as log:
@@ -242,12 +259,34 @@ class Guest:
             options.append(more)
         return command + ["-vnc", ",".join(options)]
 
+    def _spice(self, kind, tls, password):
+        self._spice_reserved = None
+        if kind is None:
+            return []
+        # QEMU takes no port 0 here; between the choice and QEMU's bind nobody else may take it
+        self._spice_reserved, self.spice_port = reserve_port()
+        options = ["addr=127.0.0.1", "disable-copy-paste=on", "disable-agent-file-xfer=on"]
+        if kind == "tls":
+            options += [f"tls-port={self.spice_port}", f"x509-dir={_escape(tls)}",
+                        "tls-channel=default"]
+        else:
+            options += [f"port={self.spice_port}"]
+        if password is None:
+            return ["-spice", ",".join(options + ["disable-ticketing=on"])]
+        path = self._path("spice-password")
+        with open(path, "w", encoding="utf-8", opener=_private) as out:
+            out.write(password)
+        return ["-object", f"secret,id=spice-password,file={_escape(path)}",
+                "-spice", ",".join(options + ["password-secret=spice-password"])]
+
     def _wait_started(self):
         self._monitor.settimeout(QMP_TIMEOUT)
         self._unread = b""
         self._qmp_message()                  # greeting
         self.qmp("qmp_capabilities")
         self.port = int(self.qmp("query-vnc")["service"])
+        if self._spice_reserved:
+            self._spice_reserved.close()
         if self._has_log:
             wait_until(lambda: BANNER in self.serial_log(), "the banner", START_TIMEOUT)
         else:
@@ -265,6 +304,14 @@ class Guest:
     def _qemu_said(self):
         with open(self._log, encoding="utf-8", errors="replace") as log:
             return log.read().strip()
+
+
+def reserve_port():
+    """A bound socket and its port, which a server that reuses addresses can listen on."""
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.bind(("127.0.0.1", 0))
+    return sock, sock.getsockname()[1]
 
 
 def wait_until(condition, what, timeout=30):

@@ -167,6 +167,7 @@ test_threads(void)
     g_autoptr(VcpLimits) limits = vcp_limits_new(values);
     Hammer hammers[N_THREADS];
     GThread *threads[N_THREADS];
+    guint entered = 0;
 
     for (int i = 0; i < N_THREADS; i++) {
         hammers[i] = (Hammer){.limits = limits, .index = i};
@@ -175,8 +176,10 @@ test_threads(void)
     for (int i = 0; i < N_THREADS; i++) {
         g_thread_join(threads[i]);
         g_assert_cmpuint(hammers[i].entered + hammers[i].refused, ==, N_ROUNDS);
-        g_assert_cmpuint(hammers[i].entered, >, 0);
+        entered += hammers[i].entered;
     }
+    /* One alone may have been kept out by another that had no processor to leave with. */
+    g_assert_cmpuint(entered, >, 0);
     g_assert_cmpuint(vcp_limits_count(limits), ==, 0);
 
     /* No count was left behind: every place is free again. */

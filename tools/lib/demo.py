@@ -38,8 +38,10 @@ Open this in a browser:
 It asks about the certificate, because the demo has just made it. Accept the warning, or trust the
 demo's CA first: {ca}
 {remote}
-The page has a tab for each console of the guest: {consoles}. Keys that you type there appear on its
-screen. On the screens F1 prints without end, on the serial port Ctrl-E does, and any key ends that.
+The page has a tab for each console of the guest:
+{consoles}.
+Keys that you type there appear on its screen. On the screens F1 prints without end, on the serial port
+Ctrl-E does, and any key ends that.
 
 In another terminal, look at the guest or take the consoles away, give them back, with new tokens:
 
@@ -207,7 +209,8 @@ class Demo:
         enabled = json.loads(self._adm("status", GUEST, "--json"))[0]["consoles"]
         links = [self._adm("url", GUEST, "--proxy", base, "--type", one["type"], "--port", str(one["index"]))
                  for one in enabled]
-        fragments = [link.partition("#")[2].split()[0] for link in links]
+        fragments = [link.partition("#")[2].split()[0] + ("&name=Virtio%20console" if one["type"] == "console" else "")
+                     for link, one in zip(links, enabled)]
         names = [CONSOLES[one["type"]] for one in enabled]
         return TEXT.format(
             url=f"{base}/console.html#{'&'.join(fragments)}", base=base, ca=certs.ca, guest=GUEST,

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ * A table by token. An entry stays while the session or any of its websockets does. */
+#include "proxy/spice-live.h"
+
+#include <uv.h>
+
+#define MAX_WEBSOCKETS 64
+
+typedef struct {
+    VcService *service; /* NULL: the session is over, websockets of it are not */
+    guint n_sessions;   /* more than one where the store has let in another: it had lost one */
+    guint n_websockets;
+} Live;
+
+struct VcpSpiceLive {
+    uv_mutex_t lock;      /* for: */
+    GHashTable *sessions; /* token digest (full) → Live */
+};
+
+VcpSpiceLive *
+vcp_spice_live_new(void)
+{
+    VcpSpiceLive *self = g_new0(VcpSpiceLive, 1);
+
+    uv_mutex_init(&self->lock);
+    self->sessions = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    return self;
+}
+
+void
+vcp_spice_live_free(VcpSpiceLive *self)
+{
+    if (self == NULL)
+        return;
+    g_assert(g_hash_table_size(self->sessions) == 0);
+    g_hash_table_unref(self->sessions);
+    uv_mutex_destroy(&self->lock);
+    g_free(self);
+}
+
+static void
+drop_if_unused(VcpSpiceLive *self, const char *token_digest, const Live *live)
+{
+    if (live->service == NULL && live->n_websockets == 0)
+        g_hash_table_remove(self->sessions, token_digest);
+}
+
+void
+vcp_spice_live_begin(VcpSpiceLive *self, const char *token_digest, VcService *service)
+{
+    uv_mutex_lock(&self->lock);
+    Live *live = g_hash_table_lookup(self->sessions, token_digest);
+    if (live == NULL) {
+        live = g_new0(Live, 1);
+        g_hash_table_insert(self->sessions, g_strdup(token_digest), live);
+    }
+    vc_service_unref(live->service);
+    live->service = vc_service_ref(service);
+    live->n_sessions++;
+    uv_mutex_unlock(&self->lock);
+}
+
+void
+vcp_spice_live_end(VcpSpiceLive *self, const char *token_digest)
+{
+    uv_mutex_lock(&self->lock);
+    Live *live = g_hash_table_lookup(self->sessions, token_digest);
+    if (--live->n_sessions == 0)
+        g_clear_pointer(&live->service, vc_service_unref);
+    drop_if_unused(self, token_digest, live);
+    uv_mutex_unlock(&self->lock);
+}
+
+VcService *
+vcp_spice_live_service(VcpSpiceLive *self, const char *token_digest)
+{
+    uv_mutex_lock(&self->lock);
+    const Live *live = g_hash_table_lookup(self->sessions, token_digest);
+    VcService *service =
+        live != NULL && live->service != NULL ? vc_service_ref(live->service) : NULL;
+    uv_mutex_unlock(&self->lock);
+    return service;
+}
+
+gboolean
+vcp_spice_live_enter(VcpSpiceLive *self, const char *token_digest)
+{
+    uv_mutex_lock(&self->lock);
+    Live *live = g_hash_table_lookup(self->sessions, token_digest);
+    gboolean entered =
+        live != NULL && live->service != NULL && live->n_websockets < MAX_WEBSOCKETS;
+    if (entered)
+        live->n_websockets++;
+    uv_mutex_unlock(&self->lock);
+    return entered;
+}
+
+void
+vcp_spice_live_leave(VcpSpiceLive *self, const char *token_digest)
+{
+    uv_mutex_lock(&self->lock);
+    Live *live = g_hash_table_lookup(self->sessions, token_digest);
+    live->n_websockets--;
+    drop_if_unused(self, token_digest, live);
+    uv_mutex_unlock(&self->lock);
+}
