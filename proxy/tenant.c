@@ -180,11 +180,10 @@ admit(Tenant *self, GError **error)
         g_set_error_literal(error, VC_ERROR, VC_ERROR_SHUTDOWN, "the daemon is going down");
         return FALSE;
     }
-    if (!may_try(self, error))
-        return FALSE;
     vc_token_digest(self->token, digest);
+    /* The token of a live session is no guess. */
     self->slot = vcp_slot_new_extra(vcp_worker_shared(self->worker)->live, digest);
-    if (self->slot == NULL)
+    if (self->slot == NULL && may_try(self, error))
         self->slot =
             vcp_limits_enter(vcp_worker_shared(self->worker)->limits, address, digest, error);
     return self->slot != NULL;

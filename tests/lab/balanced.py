@@ -6,10 +6,11 @@ A test program has a class for each way, with KIND, LANGUAGE and MARK of its con
 import time
 import unittest
 
-from . import balancer, case, fakes, redisserver, rfb, ws
+from . import balancer, case, fakes, redisserver, rfb, spice, ws
 from .case import vnc
 
 CLIENT = "127.0.0.5"
+SCANCODE_A = 0x1e
 
 
 class Behind(case.Case):
@@ -108,12 +109,24 @@ class Behind(case.Case):
             self.assertTrue(self.is_alive(sock))
 
     def test_guest(self):
-        """A real one: pictures and keys through all of it."""
-        vm = self.start_guest()
-        self.start({"tok": vnc(vm.address)})
-        sock = self.connect("tok")
+        """A real one: its picture through all of it, and SPICE, whose channels are at both proxies."""
+        vm = self.start_guest(spice="tls")
+        self.start({"vnc": vnc(vm.address),
+                    "spice": {"type": "spice", "address": f"localhost:{vm.spice_port}", "singleUse": True}})
+        sock = self.connect("vnc")
         self.assertEqual(rfb.Client(sock).update(), vm.screendump())
         sock.close()
+
+        main, session, listed = spice.open_main(self.connect("spice"))
+        channels = {}
+        for type, id in sorted(listed):
+            channels[type] = spice.Channel(self.connect("spice"))
+            channels[type].login(session, type, id)
+        for proxy in self.proxies:
+            self.assertGreater(proxy.count_lines("started: .* console spice"), 0, "all channels at one proxy")
+        spice.type_key(channels[spice.INPUTS], SCANCODE_A)
+        vm.expect_serial(b"Ka")
+        main.sock.close()
 
     def test_killed_proxy(self):
         """Its sessions are gone; those of the other stay, and all new ones go there."""
