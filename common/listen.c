@@ -45,15 +45,24 @@ remove_stale_socket(const struct sockaddr_un *address)
     close(fd);
 }
 
+static gboolean
+check_path(const char *text, const char *path, GError **error)
+{
+    const struct sockaddr_un *address = NULL;
+
+    if (path[0] == '/' && strlen(path) < sizeof address->sun_path)
+        return TRUE;
+    set_error(error, text, "the path must be absolute and shorter than 108 bytes");
+    return FALSE;
+}
+
 static int
 listen_unix(const char *text, const char *path, GError **error)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
 
-    if (path[0] != '/' || strlen(path) >= sizeof address.sun_path) {
-        set_error(error, text, "the path must be absolute and shorter than 108 bytes");
+    if (!check_path(text, path, error))
         return -1;
-    }
     g_strlcpy(address.sun_path, path, sizeof address.sun_path);
     remove_stale_socket(&address);
 
@@ -86,19 +95,26 @@ listen_one(const struct addrinfo *candidate)
     return -1;
 }
 
-static int
-listen_tcp(const char *text, const char *host, const char *port, GError **error)
+static struct addrinfo *
+look_up(const char *text, const char *host, const char *port, GError **error)
 {
     struct addrinfo hints = {.ai_flags = AI_PASSIVE | AI_NUMERICSERV,
                              .ai_socktype = SOCK_STREAM};
     struct addrinfo *found = NULL;
 
     int failure = getaddrinfo(host, port, &hints, &found);
-    if (failure != 0) {
+    if (failure != 0)
         set_error(error, text, gai_strerror(failure));
-        return -1;
-    }
+    return found;
+}
 
+static int
+listen_tcp(const char *text, const char *host, const char *port, GError **error)
+{
+    struct addrinfo *found = look_up(text, host, port, error);
+
+    if (found == NULL)
+        return -1;
     int fd = -1;
     for (struct addrinfo *at = found; at != NULL && fd < 0; at = at->ai_next)
         fd = listen_one(at);
@@ -110,18 +126,16 @@ listen_tcp(const char *text, const char *host, const char *port, GError **error)
     return fd;
 }
 
-int
-vc_listen(const char *address, GError **error)
+/* The host (full), empty where there is none; *port points into the address. */
+static char *
+split(const char *address, const char **port, GError **error)
 {
-    guint64 port;
-
-    if (g_str_has_prefix(address, "unix:"))
-        return listen_unix(address, address + strlen("unix:"), error);
-
     const char *colon = strrchr(address, ':');
-    if (colon == NULL || !g_ascii_string_to_unsigned(colon + 1, 10, 0, 65535, &port, NULL)) {
+    guint64 number;
+
+    if (colon == NULL || !g_ascii_string_to_unsigned(colon + 1, 10, 0, 65535, &number, NULL)) {
         set_error(error, address, "must be host:port, [v6]:port or unix:PATH");
-        return -1;
+        return NULL;
     }
 
     gsize length = (gsize)(colon - address);
@@ -131,17 +145,47 @@ vc_listen(const char *address, GError **error)
         memmove(host, host + 1, length - 1);
     } else if (strpbrk(host, ":[]") != NULL) {
         set_error(error, address, "an IPv6 address needs brackets");
-        return -1;
+        return NULL;
     }
+    *port = colon + 1;
+    return g_steal_pointer(&host);
+}
+
+int
+vc_listen(const char *address, GError **error)
+{
+    const char *port = NULL;
+
+    if (g_str_has_prefix(address, "unix:"))
+        return listen_unix(address, address + strlen("unix:"), error);
+    g_autofree char *host = split(address, &port, error);
+    if (host == NULL)
+        return -1;
 
     g_autoptr(GError) first = NULL;
-    int fd = listen_tcp(address, host[0] != '\0' ? host : "::", colon + 1, &first);
+    int fd = listen_tcp(address, host[0] != '\0' ? host : "::", port, &first);
     /* A machine without IPv6 still serves everybody it can. */
     if (fd < 0 && errno == EAFNOSUPPORT && (host[0] == '\0' || strcmp(host, "::") == 0))
-        return listen_tcp(address, "0.0.0.0", colon + 1, error);
+        return listen_tcp(address, "0.0.0.0", port, error);
     if (fd < 0)
         g_propagate_error(error, g_steal_pointer(&first));
     return fd;
+}
+
+gboolean
+vc_listen_check(const char *address, GError **error)
+{
+    const char *port = NULL;
+
+    if (g_str_has_prefix(address, "unix:"))
+        return check_path(address, address + strlen("unix:"), error);
+    g_autofree char *host = split(address, &port, error);
+    struct addrinfo *found =
+        host != NULL ? look_up(address, host[0] != '\0' ? host : "::", port, error) : NULL;
+    gboolean valid = found != NULL;
+    if (valid)
+        freeaddrinfo(found);
+    return valid;
 }
 
 static char *

@@ -11,6 +11,10 @@
  * or -1 with VC_ERROR_CONFIG. Main thread. */
 int vc_listen(const char *address, GError **error);
 
+/* Whether the address could be listened on as far as its form and its name go; it may be taken.
+ * Errors as above. */
+gboolean vc_listen_check(const char *address, GError **error);
+
 /* The address that a socket is bound to or connected to, as text: "127.0.0.1:80", "[::1]:80",
  * "unix:PATH" or "unix". An IPv4 address that came through an IPv6 socket reads as IPv4. */
 char *vc_sockaddr_to_string(const struct sockaddr_storage *address, socklen_t length);

@@ -15,8 +15,7 @@ static const struct {
     {"debug", G_LOG_LEVEL_DEBUG},
 };
 
-/* Written once before there are threads. */
-static GLogLevelFlags shown = G_LOG_LEVEL_MESSAGE;
+static int shown = G_LOG_LEVEL_MESSAGE; /* atomic */
 
 gboolean
 vc_log_parse_level(const char *name, GLogLevelFlags *level)
@@ -70,7 +69,7 @@ writer(GLogLevelFlags flags, const GLogField *fields, gsize n_fields, gpointer d
     GLogLevelFlags level = flags & G_LOG_LEVEL_MASK;
 
     /* A greater level is a lesser matter. */
-    if (level > shown)
+    if ((int)level > g_atomic_int_get(&shown))
         return G_LOG_WRITER_HANDLED;
     if (g_log_writer_is_journald(STDERR_FILENO) &&
         g_log_writer_journald(flags, fields, n_fields, data) == G_LOG_WRITER_HANDLED)
@@ -79,8 +78,14 @@ writer(GLogLevelFlags flags, const GLogField *fields, gsize n_fields, gpointer d
 }
 
 void
+vc_log_set_level(GLogLevelFlags level)
+{
+    g_atomic_int_set(&shown, (int)level);
+}
+
+void
 vc_log_init(GLogLevelFlags level)
 {
-    shown = level;
+    vc_log_set_level(level);
     g_log_set_writer_func(writer, NULL, NULL);
 }

@@ -415,6 +415,8 @@ vcp_compute_connect(const VcpComputeSetup *setup, VcpSession *session, VcService
     vc_buffer_init(&self->end.in, setup->pool);
     vc_buffer_init(&self->end.out, setup->pool);
     self->setup = *setup;
+    if (setup->credentials != NULL)
+        vc_tls_credentials_ref(setup->credentials);
     self->service = vc_service_ref(service);
     self->tls_from_start = tls;
     self->fd = -1;
@@ -471,5 +473,6 @@ vcp_compute_close(VcpEndpoint *end)
     vc_buffer_clear(&end->out);
     g_clear_error(&end->error);
     vc_service_unref(self->service);
+    vc_tls_credentials_unref(self->setup.credentials);
     g_free(self);
 }

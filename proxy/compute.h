@@ -12,7 +12,7 @@
 typedef struct {
     uv_loop_t *loop;
     VcPool *pool;                  /* not owned */
-    const VcpTargets *targets;     /* not owned, nullable: where it may be */
+    VcpTargets *targets;           /* not owned, nullable: where it may be */
     VcTlsCredentials *credentials; /* not owned; NULL: TLS cannot be started */
     guint connect_timeout_s;
     gboolean is_chardev; /* one byte a TLS record, small pieces gathered, left by vcp_leave() */

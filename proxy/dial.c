@@ -16,10 +16,10 @@
 
 struct VcpDial {
     uv_loop_t *loop;
-    const VcpTargets *targets; /* nullable: everything is allowed */
-    char *host;                /* nullable: a unix socket */
-    char *name;                /* for messages */
-    GError *refusal;           /* nullable: of the last address that may not be connected to */
+    VcpTargets *targets; /* nullable: everything is allowed */
+    char *host;          /* nullable: a unix socket */
+    char *name;          /* for messages */
+    GError *refusal;     /* nullable: of the last address that may not be connected to */
     VcpDialed dialed;
     gpointer data;
     VcpTimer *deadline;
@@ -60,6 +60,7 @@ vcp_dial_cancel(VcpDial *self)
         freeaddrinfo(self->addresses);
     vcp_timer_free(self->deadline);
     g_clear_error(&self->refusal);
+    vcp_targets_unref(self->targets);
     g_free(self->host);
     g_free(self->name);
     g_free(self);
@@ -237,13 +238,13 @@ start_soon(VcpDial *self)
 }
 
 VcpDial *
-vcp_dial(uv_loop_t *loop, const VcpTargets *targets, const char *host, guint16 port,
+vcp_dial(uv_loop_t *loop, VcpTargets *targets, const char *host, guint16 port,
          guint64 timeout_ms, VcpDialed dialed, gpointer data)
 {
     VcpDial *self =
         new_dial(loop, g_strdup_printf("%s port %u", host, port), timeout_ms, dialed, data);
 
-    self->targets = targets;
+    self->targets = targets != NULL ? vcp_targets_ref(targets) : NULL;
     self->host = g_strdup(host);
     if (vc_address_is_literal(host))
         self->addresses = self->next = parse_literal(host, port);

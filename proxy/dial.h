@@ -14,11 +14,11 @@ typedef struct VcpDial VcpDial;
  * gone then. */
 typedef void (*VcpDialed)(int fd, GError *error, gpointer data);
 
-/* Tries one address of the host after the other, but for those that targets (not owned,
- * nullable) refuses; never calls back before it has returned. Errors: VC_ERROR_REFUSED,
- * _UNREACHABLE, _POLICY where none may be connected to, _TIMEOUT (after timeout_ms for
- * everything). */
-VcpDial *vcp_dial(uv_loop_t *loop, const VcpTargets *targets, const char *host, guint16 port,
+/* Tries one address of the host after the other, but for those that targets (nullable;
+ * it keeps a reference) refuses; never calls back before it has returned. Errors:
+ * VC_ERROR_REFUSED, _UNREACHABLE, _POLICY where none may be connected to, _TIMEOUT (after
+ * timeout_ms for everything). */
+VcpDial *vcp_dial(uv_loop_t *loop, VcpTargets *targets, const char *host, guint16 port,
                   guint64 timeout_ms, VcpDialed dialed, gpointer data);
 
 /* The same for a unix socket. Errors: VC_ERROR_REFUSED, _IN_USE where its queue is full,

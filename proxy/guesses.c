@@ -19,9 +19,9 @@ typedef struct {
 } Client;
 
 struct VcpGuesses {
-    guint free;
     guint64 (*now_ms)(void);
-    uv_mutex_t lock;     /* for: */
+    uv_mutex_t lock; /* for: */
+    guint free;
     GHashTable *clients; /* the key within → Client, which it owns */
     GQueue by_failure;   /* of their links, oldest first */
 };
@@ -65,11 +65,19 @@ vcp_guesses_free(VcpGuesses *self)
     g_free(self);
 }
 
+void
+vcp_guesses_set(VcpGuesses *self, guint free)
+{
+    uv_mutex_lock(&self->lock);
+    self->free = free;
+    uv_mutex_unlock(&self->lock);
+}
+
 /* Whoever has one address of IPv6 has the 2^64 of its network. */
 static gboolean
-find_key(const VcpGuesses *self, const char *client, VcIp *key)
+find_key(const char *client, VcIp *key)
 {
-    if (self->free == 0 || !vc_ip_of_peer(client, key))
+    if (!vc_ip_of_peer(client, key))
         return FALSE;
     if (!vc_ip_is_v4(key))
         memset(key->bytes + 8, 0, 8);
@@ -115,7 +123,7 @@ try_client(VcpGuesses *self, const VcIp *key)
 
     forget_old(self);
     Client *client = g_hash_table_lookup(self->clients, key);
-    if (client == NULL || client->failures < self->free)
+    if (client == NULL || self->free == 0 || client->failures < self->free)
         return 0;
     if (now < client->free_ms)
         return (guint)((client->free_ms - now + 999) / 1000);
@@ -128,7 +136,7 @@ vcp_guesses_try(VcpGuesses *self, const char *client)
 {
     VcIp key;
 
-    if (!find_key(self, client, &key))
+    if (!find_key(client, &key))
         return 0;
     uv_mutex_lock(&self->lock);
     guint wait_s = try_client(self, &key);
@@ -148,17 +156,16 @@ new_client(VcpGuesses *self, const VcIp *key)
     return client;
 }
 
-void
-vcp_guesses_failed(VcpGuesses *self, const char *text)
+/* With the lock held. */
+static void
+count_failure(VcpGuesses *self, const VcIp *key)
 {
-    VcIp key;
+    Client *client = g_hash_table_lookup(self->clients, key);
 
-    if (!find_key(self, text, &key))
+    if (self->free == 0)
         return;
-    uv_mutex_lock(&self->lock);
-    Client *client = g_hash_table_lookup(self->clients, &key);
     if (client == NULL)
-        client = new_client(self, &key);
+        client = new_client(self, key);
     client->failures = MIN(client->failures + 1, self->free + MAX_DOUBLINGS);
     client->failed_ms = self->now_ms();
     if (client->failures >= self->free)
@@ -166,6 +173,17 @@ vcp_guesses_failed(VcpGuesses *self, const char *text)
     g_queue_unlink(&self->by_failure, &client->link);
     g_queue_push_tail_link(&self->by_failure, &client->link);
     forget_old(self);
+}
+
+void
+vcp_guesses_failed(VcpGuesses *self, const char *client)
+{
+    VcIp key;
+
+    if (!find_key(client, &key))
+        return;
+    uv_mutex_lock(&self->lock);
+    count_failure(self, &key);
     uv_mutex_unlock(&self->lock);
 }
 
@@ -174,7 +192,7 @@ vcp_guesses_succeeded(VcpGuesses *self, const char *text)
 {
     VcIp key;
 
-    if (!find_key(self, text, &key))
+    if (!find_key(text, &key))
         return;
     uv_mutex_lock(&self->lock);
     Client *client = g_hash_table_lookup(self->clients, &key);

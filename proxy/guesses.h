@@ -21,6 +21,9 @@ typedef struct VcpGuesses VcpGuesses;
 VcpGuesses *vcp_guesses_new(guint free, guint64 (*now_ms)(void));
 void vcp_guesses_free(VcpGuesses *self); /* nullable */
 
+/* Another number of free failures, from now on. Any thread. */
+void vcp_guesses_set(VcpGuesses *self, guint free);
+
 /* Before a token is looked at: 0 where it may be, else seconds to wait, at least 1. A client
  * that has failed too often gets one try each time; until the answer is there others wait.
  * client: its address as text, with a port or without; those of a network /64 of IPv6 are one.

@@ -26,9 +26,10 @@ struct VcpListener {
     int fd;
     VcpWorker **workers;
     guint n_workers;
-    const VcpConfig *config;
-    VcpPreambles *balancers; /* nullable: no header is read from anybody */
-    VcpPreambles *strangers; /* nullable: TLS refuses theirs */
+    VcpConfig *config;
+    VcpProxyHeaderUse header_use; /* as it was at the start */
+    VcpPreambles *balancers;      /* nullable: no header is read from anybody */
+    VcpPreambles *strangers;      /* nullable: TLS refuses theirs */
     VcpTimer *pause;
     gboolean has_warned;
 };
@@ -79,7 +80,7 @@ welcome(VcpListener *self, int fd, char *peer)
 {
     if (self->balancers != NULL && vcp_trust_has(self->config->trust, peer)) {
         vcp_preambles_add(self->balancers, fd, peer);
-    } else if (self->config->proxy_header == VCP_PROXY_HEADER_REQUIRED) {
+    } else if (self->header_use == VCP_PROXY_HEADER_REQUIRED) {
         g_info("peer %s closed: no --trusted-proxy, as --proxy-protocol requires", peer);
         g_free(peer);
         close(fd);
@@ -126,11 +127,11 @@ on_acceptable(uv_poll_t *poll, int status, int events)
 static void
 make_preambles(VcpListener *self, uv_loop_t *loop)
 {
-    VcpPreambleRule rule = self->config->proxy_header == VCP_PROXY_HEADER_REQUIRED
+    VcpPreambleRule rule = self->header_use == VCP_PROXY_HEADER_REQUIRED
                                ? VCP_PREAMBLE_REQUIRED
                                : VCP_PREAMBLE_OPTIONAL;
 
-    if (self->config->proxy_header != VCP_PROXY_HEADER_OFF)
+    if (self->header_use != VCP_PROXY_HEADER_OFF)
         self->balancers = vcp_preambles_new(loop, rule, PREAMBLE_TIMEOUT_MS, on_arrived, self);
     if (self->config->listen_insecure)
         self->strangers = vcp_preambles_new(
@@ -139,14 +140,15 @@ make_preambles(VcpListener *self, uv_loop_t *loop)
 }
 
 VcpListener *
-vcp_listener_new(uv_loop_t *loop, int fd, VcpWorker **workers, guint n, const VcpConfig *config)
+vcp_listener_new(uv_loop_t *loop, int fd, VcpWorker **workers, guint n, VcpConfig *config)
 {
     VcpListener *self = g_new0(VcpListener, 1);
 
     self->fd = fd;
     self->workers = workers;
     self->n_workers = n;
-    self->config = config;
+    self->config = vcp_config_ref(config);
+    self->header_use = config->proxy_header;
     make_preambles(self, loop);
     self->pause = vcp_timer_new(loop, resume, self);
     int failure = uv_poll_init(loop, &self->poll, fd);
@@ -154,6 +156,13 @@ vcp_listener_new(uv_loop_t *loop, int fd, VcpWorker **workers, guint n, const Vc
     self->poll.data = self;
     resume(self);
     return self;
+}
+
+void
+vcp_listener_use(VcpListener *self, VcpConfig *config)
+{
+    vcp_config_unref(self->config);
+    self->config = vcp_config_ref(config);
 }
 
 static void
@@ -170,6 +179,7 @@ vcp_listener_free(VcpListener *self)
     g_autofree char *address = vc_listen_address(self->fd);
     if (g_str_has_prefix(address, "unix:"))
         unlink(address + strlen("unix:"));
+    vcp_config_unref(self->config);
     vcp_preambles_free(self->balancers);
     vcp_preambles_free(self->strangers);
     vcp_timer_free(self->pause);

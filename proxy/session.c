@@ -243,7 +243,7 @@ check_service(VcpSession *self, const VcService *service, GError **error)
                             "the service is insecure, which needs --connect-insecure");
         return FALSE;
     }
-    if (!vcp_targets_check_service(vcp_worker_shared(self->worker)->targets, service, error))
+    if (!vcp_targets_check_service(config_of(self)->targets, service, error))
         return FALSE;
     return service->type == VC_CONSOLE_SPICE || enter_console(self, service, error);
 }
@@ -276,7 +276,7 @@ connect_compute(VcpSession *self)
         .loop = vcp_worker_loop(self->worker),
         .pool = vcp_worker_pool(self->worker),
         .credentials = shared->credentials,
-        .targets = shared->targets,
+        .targets = shared->config->targets,
         .connect_timeout_s = shared->config->connect_timeout_s,
         .is_chardev = self->service->type == VC_CONSOLE_SERIAL,
         .settle_ms = self->service->type == VC_CONSOLE_SPICE ? SPICE_SETTLE_MS : 0,

@@ -14,6 +14,7 @@ typedef struct {
 } Own;
 
 struct VcpTargets {
+    int refs;         /* atomic */
     GArray *networks; /* of VcNetwork */
     GPtrArray *names; /* lower case, without a dot at the end; "*.DOMAIN" as it is */
     GPtrArray *paths; /* with "unix:" */
@@ -77,6 +78,7 @@ vcp_targets_new(const char *const *allowed, const char **wrong, GError **error)
 {
     g_autoptr(VcpTargets) self = g_new0(VcpTargets, 1);
 
+    self->refs = 1;
     self->networks = g_array_new(FALSE, FALSE, sizeof(VcNetwork));
     self->names = g_ptr_array_new_with_free_func(g_free);
     self->paths = g_ptr_array_new_with_free_func(g_free);
@@ -91,10 +93,17 @@ vcp_targets_new(const char *const *allowed, const char **wrong, GError **error)
     return g_steal_pointer(&self);
 }
 
-void
-vcp_targets_free(VcpTargets *self)
+VcpTargets *
+vcp_targets_ref(VcpTargets *self)
 {
-    if (self == NULL)
+    g_atomic_int_inc(&self->refs);
+    return self;
+}
+
+void
+vcp_targets_unref(VcpTargets *self)
+{
+    if (self == NULL || !g_atomic_int_dec_and_test(&self->refs))
         return;
     g_array_unref(self->networks);
     g_ptr_array_unref(self->names);

@@ -14,9 +14,10 @@ typedef struct VcpTargets VcpTargets;
  * network nor a name in it all hosts are allowed; paths are allowed where they are in it only.
  * NULL with VC_ERROR_CONFIG and *wrong (not owned) the text that is none of these. */
 VcpTargets *vcp_targets_new(const char *const *allowed, const char **wrong, GError **error);
-void vcp_targets_free(VcpTargets *self); /* nullable */
+VcpTargets *vcp_targets_ref(VcpTargets *self);
+void vcp_targets_unref(VcpTargets *self); /* nullable */
 
-/* An address that this process listens at, before anybody asks for it. Families other than IP
+/* An address that this process listens at, before other threads see it. Families other than IP
  * count for nothing. */
 void vcp_targets_add_own(VcpTargets *self, const struct sockaddr *address);
 
@@ -34,4 +35,4 @@ gboolean vcp_targets_check_service(const VcpTargets *self, const VcService *serv
 gboolean vcp_targets_check_address(const VcpTargets *self, const char *host,
                                    const struct sockaddr *address, GError **error);
 
-G_DEFINE_AUTOPTR_CLEANUP_FUNC(VcpTargets, vcp_targets_free)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(VcpTargets, vcp_targets_unref)

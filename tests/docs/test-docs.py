@@ -24,6 +24,8 @@ PROGRAMS = {PROXY: "VCP_BINARY", RESOLVER: "VCR_BINARY", ADM: "VCR_ADM_BINARY"}
 MAN = {PROXY: "docs/man/virtconsoleproxyd.8.rst", RESOLVER: "docs/man/virtconsoleresolverd.8.rst",
        ADM: "docs/man/virtconsoleresolveradm.1.rst"}
 DAEMONS = (PROXY, RESOLVER)
+CONF = {PROXY: "conf/virtconsoleproxyd.conf", RESOLVER: "conf/virtconsoleresolverd.conf"}
+NO_KEYS = {"help", "version", "config", "check-config"}
 API = "docs/resolver-api.yaml"
 DIRECTORIES = ("proxy", "resolver")      # whose README has a bullet for each file
 UNPROMISED = {"config"}                  # reasons that reach neither a client nor a browser
@@ -415,6 +417,55 @@ class Examples(case.Case):
                 proxy.write_tokens({"token": {**service, field: []}})
                 proxy.reload()
                 proxy.wait_line(rf'not reloaded.*"{field}"', after=mark)
+
+
+class ConfigurationFiles(unittest.TestCase):
+    """Those of conf/: every option, commented out, with its default."""
+
+    def keys(self, name):
+        """Key -> (value, the comment above it)."""
+        found = re.findall(r"((?:^# .*\n)*)^#([a-z-]+)=(.*)$", read(CONF[name]), re.MULTILINE)
+        self.assertEqual(len(found), len({key for _, key, _ in found}), "a key is there twice")
+        return {key: (value, comment) for comment, key, value in found}
+
+    def test_every_option(self):
+        for name in DAEMONS:
+            with self.subTest(name):
+                expected = {flag for flag in help_flags(name) if len(flag) > 1} - NO_KEYS
+                self.assertEqual(set(self.keys(name)), expected)
+
+    def test_defaults(self):
+        for name in DAEMONS:
+            shown = help_text(program.path_from(PROGRAMS[name]))
+            for key, (value, comment) in self.keys(name).items():
+                default = help_flags(name)[key]
+                with self.subTest(name, key=key):
+                    self.assertTrue(comment)
+                    if not re.search(rf"--{key}=", shown):
+                        self.assertEqual(value, "false")
+                    elif value != default:
+                        self.assertRegex(comment, "Default: " + re.escape((default or "none").replace("--", "")))
+
+    def test_all_of_it_is_understood(self):
+        """With no comments left."""
+        for name in DAEMONS:
+            text = re.sub(r"^#(?=[a-z-]+=)", "", read(CONF[name]), flags=re.MULTILINE)
+            text = re.sub(r"^web-dir=.*$", f"web-dir={TOP}/web", text, flags=re.MULTILINE)
+            path = pathlib.Path(case.new_directory("conf"), "all.conf")
+            path.write_text(text, encoding="utf-8")
+            for flags, status in ((["--version"], 0), (["--check-config", "--listen-addr=nowhere"], 2)):
+                done = subprocess.run([program.path_from(PROGRAMS[name]), f"--config={path}", *flags], text=True,
+                                      stdin=subprocess.DEVNULL, check=False, capture_output=True, timeout=60)
+                with self.subTest(name, flags=flags):
+                    self.assertEqual(done.returncode, status, done.stderr)
+
+    def test_options_that_need_a_restart(self):
+        """The manual pages name those of the source."""
+        for name, source in ((PROXY, "proxy/config.c"), (RESOLVER, "resolver/config.c")):
+            listed = re.search(r"\bat_start\[\] = \{(.*?)NULL", read(source), re.DOTALL)[1]
+            text = re.search(r"count at the start only,.*?changed:(.*?)\.$", read(MAN[name]), re.DOTALL | re.MULTILINE)[1]
+            with self.subTest(name):
+                self.assertEqual(re.findall(r"``([a-z-]+)``", text), re.findall(r'"([a-z-]+)"', listed))
 
 
 class Units(case.Case):

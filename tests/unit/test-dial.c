@@ -49,7 +49,7 @@ tear_down(Fixture *self, gconstpointer data G_GNUC_UNUSED)
     if (self->fd >= 0)
         close(self->fd);
     g_clear_error(&self->error);
-    vcp_targets_free(self->targets);
+    vcp_targets_unref(self->targets);
     wait_for_lookups();
     g_assert_cmpuint(peer_count_fds(), ==, self->n_fds);
     g_assert_cmpint(uv_loop_close(&self->loop), ==, 0);

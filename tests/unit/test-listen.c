@@ -86,6 +86,7 @@ test_tcp(gconstpointer data)
         g_test_skip("no IPv6 here");
         return;
     }
+    g_assert_true(vc_listen_check(tcp[i].address, NULL));
     int fd = must_listen(tcp[i].address);
     g_autofree char *name = vc_listen_address(fd);
     g_test_message("bound to %s", name);
@@ -132,6 +133,7 @@ test_port_in_use(void)
     g_autofree char *name = vc_listen_address(fd);
 
     assert_refused(name, g_strerror(EADDRINUSE));
+    g_assert_true(vc_listen_check(name, NULL)); /* that cannot be known without trying */
     close(fd);
 }
 
@@ -158,8 +160,10 @@ test_wrong(void)
         "tcp://[::1]:0",
     };
 
-    for (gsize i = 0; i < G_N_ELEMENTS(addresses); i++)
+    for (gsize i = 0; i < G_N_ELEMENTS(addresses); i++) {
+        g_assert_false(vc_listen_check(addresses[i], NULL));
         assert_refused(addresses[i], "cannot listen");
+    }
     /* A name that no server needs to be asked about: its label is too long. */
     g_autofree char *label = g_strnfill(64, 'x');
     g_autofree char *unknown = g_strconcat(label, ".example:0", NULL);
