@@ -400,7 +400,8 @@ dial(Compute *self)
 
     return to->path != NULL
                ? vcp_dial_unix(self->setup.loop, to->path, timeout_ms, on_dialled, self)
-               : vcp_dial(self->setup.loop, to->host, to->port, timeout_ms, on_dialled, self);
+               : vcp_dial(self->setup.loop, self->setup.targets, to->host, to->port, timeout_ms,
+                          on_dialled, self);
 }
 
 VcpEndpoint *

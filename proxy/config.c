@@ -28,8 +28,10 @@ static const VcOption options[] = {
     FLAG("listen-verify-client", listen_verify_client, "Require a client certificate signed by --listen-tls-ca"),
     TEXT("listen-min-tls", listen_min_tls, "VersionTLS12", "VERSION", "Oldest TLS for clients: VersionTLS12 or VersionTLS13"),
     TEXT("listen-cipher-suites", listen_cipher_suites, NULL, "NAMES", "Ciphers for clients, IANA names separated by commas"),
+    LIST("trusted-proxy", trusted_proxy, NULL, "NETWORK", "Balancers that may tell the client's address: 192.0.2.0/24, or unix for unix sockets; repeatable"),
+    TEXT("proxy-protocol", proxy_protocol, "optional", "USE", "PROXY headers of trusted proxies: off, optional or required"),
     FLAG("connect-insecure", connect_insecure, "Allow services that are marked insecure"),
-    LIST("allowed-target", allowed_target, NULL, "TARGET", "unix:PATH, a socket that a serial console may be at; repeatable"),
+    LIST("allowed-target", allowed_target, NULL, "TARGET", "Where consoles may be: a network, a host name, *.DOMAIN, or unix:PATH for a serial one; repeatable (any host, no path)"),
     TEXT("connect-tls-cert", connect_tls_cert, PKI "client-cert.pem", "FILE", "Certificate shown to hypervisors"),
     TEXT("connect-tls-key", connect_tls_key, PKI "client-key.pem", "FILE", "Its private key"),
     TEXT("connect-tls-ca", connect_tls_ca, PKI "client-ca.pem", "FILE", "CA of the hypervisors' certificates"),
@@ -64,6 +66,7 @@ static const VcOption options[] = {
     COUNT("max-sessions-per-token", max_sessions_per_token, "32", "The same for one token"),
     COUNT("max-sessions-per-console", max_sessions_per_console, "32", "The same for one console"),
     COUNT("max-sessions-per-address", max_sessions_per_address, "256", "The same for one client address"),
+    COUNT("token-failures", token_failures, "20", "Unknown tokens of one client address before it must wait, longer each time; 0: never"),
     VC_DAEMON_ROWS,
     {0},
 };
@@ -76,6 +79,7 @@ static const char *const at_start[] = {
     "listen-verify-client",
     "listen-min-tls",
     "listen-cipher-suites",
+    "proxy-protocol",
     "resolver-mode",
     "resolver-tokens",
     "store",
@@ -174,6 +178,33 @@ check_origins(VcpConfig *self, GError **error)
 }
 
 static gboolean
+check_trusted_proxies(VcpConfig *self, GError **error)
+{
+    static const char *const uses[] = {
+        [VCP_PROXY_HEADER_OFF] = "off",
+        [VCP_PROXY_HEADER_OPTIONAL] = "optional",
+        [VCP_PROXY_HEADER_REQUIRED] = "required",
+    };
+    g_autoptr(GError) why = NULL;
+    const char *text = NULL;
+    guint use = 0;
+
+    self->trust = vcp_trust_new((const char *const *)self->trusted_proxy, &text, &why);
+    if (self->trust == NULL)
+        return wrong(error, "trusted-proxy", text, why->message);
+    while (use < G_N_ELEMENTS(uses) && strcmp(self->proxy_protocol, uses[use]) != 0)
+        use++;
+    if (use == G_N_ELEMENTS(uses))
+        return wrong(error, "proxy-protocol", self->proxy_protocol,
+                     "must be off, optional or required");
+    self->proxy_header = (VcpProxyHeaderUse)use;
+    return self->proxy_header != VCP_PROXY_HEADER_REQUIRED ||
+           vcp_trust_has_anybody(self->trust) ||
+           wrong(error, "proxy-protocol", self->proxy_protocol,
+                 "nobody could connect without a --trusted-proxy");
+}
+
+static gboolean
 check_token_use(VcpConfig *self, GError **error)
 {
     self->is_single_use = strcmp(self->token_use, "single") == 0;
@@ -182,12 +213,17 @@ check_token_use(VcpConfig *self, GError **error)
 }
 
 static gboolean
-check_targets(const VcpConfig *self, GError **error)
+check_targets(VcpConfig *self, GError **error)
 {
+    g_autoptr(GError) why = NULL;
+    const char *text = NULL;
+
+    self->targets = vcp_targets_new((const char *const *)self->allowed_target, &text, &why);
+    if (self->targets == NULL)
+        return wrong(error, "allowed-target", text, why->message);
     for (char **target = self->allowed_target; *target != NULL; target++) {
-        if (!g_str_has_prefix(*target, "unix:/"))
-            return wrong(error, "allowed-target", *target,
-                         "must be unix: and an absolute path");
+        if (g_strv_contains((const char *const *)self->listen_addr, *target))
+            return wrong(error, "allowed-target", *target, "is where this proxy listens");
     }
     return TRUE;
 }
@@ -264,9 +300,10 @@ static gboolean
 check(VcpConfig *self, GError **error)
 {
     return check_min_tls(self, error) && check_cipher_suites(self, error) &&
-           check_origins(self, error) && check_targets(self, error) &&
-           check_token_use(self, error) && check_resolver(self, error) &&
-           check_store(self, error) && check_web_dir(self, error);
+           check_origins(self, error) && check_trusted_proxies(self, error) &&
+           check_targets(self, error) && check_token_use(self, error) &&
+           check_resolver(self, error) && check_store(self, error) &&
+           check_web_dir(self, error);
 }
 
 VcpConfig *
@@ -315,6 +352,8 @@ vcp_config_unref(VcpConfig *self)
     if (self == NULL || !g_atomic_int_dec_and_test(&self->refs))
         return;
     vcp_store_address_free(self->store_address);
+    vcp_trust_free(self->trust);
+    vcp_targets_unref(self->targets);
     vc_daemon_options_clear(&self->common);
     vc_options_clear(options, self);
     g_free(self->ciphers_tls12);

@@ -4,6 +4,14 @@
 
 #include "common/daemon-options.h"
 #include "proxy/store-address.h"
+#include "proxy/targets.h"
+#include "proxy/trust.h"
+
+typedef enum {
+    VCP_PROXY_HEADER_OFF,
+    VCP_PROXY_HEADER_OPTIONAL, /* read where a trusted proxy sends one */
+    VCP_PROXY_HEADER_REQUIRED, /* only trusted proxies are served, and only with one */
+} VcpProxyHeaderUse;
 
 /* Immutable, counted; a reload makes another one. */
 typedef struct {
@@ -17,8 +25,11 @@ typedef struct {
     char *listen_min_tls;       /* as given; see min_tls */
     char *listen_cipher_suites; /* nullable; as given, see ciphers_* */
 
+    char **trusted_proxy; /* as given; see trust */
+    char *proxy_protocol; /* as given; see proxy_header */
+
     gboolean connect_insecure;
-    char **allowed_target; /* "unix:PATH" */
+    char **allowed_target; /* see targets.h */
     char *connect_tls_cert, *connect_tls_key, *connect_tls_ca;
     char *connect_tls_crl; /* nullable */
 
@@ -45,12 +56,16 @@ typedef struct {
         write_timeout_s;
     guint max_sessions, max_sessions_per_token, max_sessions_per_console,
         max_sessions_per_address; /* 0: no limit */
+    guint token_failures;         /* 0: no limit */
 
     VcDaemonOptions common;
 
     /* Derived */
     VcpStoreAddress *store_address; /* NULL: in memory; without what is in the password file */
     gboolean is_single_use;
+    VcpTrust *trust;
+    VcpTargets *targets; /* our own listeners are added once they are known */
+    VcpProxyHeaderUse proxy_header;
     gboolean any_origin;  /* --allowed-origin '*' */
     int min_tls, max_tls; /* OpenSSL version numbers */
     char *ciphers_tls12;  /* nullable; OpenSSL's names, for TLS 1.2 */

@@ -39,6 +39,7 @@ struct VcpDaemon {
     guint n_workers;
     GPtrArray *listeners;
     VcpHeartbeat *heartbeat; /* nullable */
+    GArray *own; /* struct sockaddr_storage: where they listen */
     uv_signal_t watches[G_N_ELEMENTS(signals)];
     uv_timer_t look; /* at the files */
     gboolean is_watching;
@@ -319,6 +320,19 @@ make_workers(VcpDaemon *self, GError **error)
     return TRUE;
 }
 
+/* The socket's address as it is now: the port may have been the system's choice. */
+static void
+add_own(VcpDaemon *self, int fd)
+{
+    struct sockaddr_storage address = {0};
+    socklen_t length = sizeof address;
+
+    if (getsockname(fd, (struct sockaddr *)&address, &length) != 0)
+        return;
+    g_array_append_val(self->own, address);
+    vcp_targets_add_own(self->started->targets, (struct sockaddr *)&address);
+}
+
 static gboolean
 start_listening(VcpDaemon *self, GError **error)
 {
@@ -329,9 +343,9 @@ start_listening(VcpDaemon *self, GError **error)
     for (guint i = 0; i < fds->len; i++) {
         int fd = g_array_index(fds, int, i);
         g_autofree char *name = vc_listen_address(fd);
-        g_ptr_array_add(self->listeners,
-                        vcp_listener_new(&self->loop, fd, self->workers, self->n_workers,
-                                         self->started->write_timeout_s));
+        add_own(self, fd);
+        g_ptr_array_add(self->listeners, vcp_listener_new(&self->loop, fd, self->workers,
+                                                          self->n_workers, self->started));
         g_message("listening on %s (%s%s)", name,
                   self->started->listen_insecure ? "clear text" : "TLS",
                   vc_listen_is_passed(fd) ? ", passed by the service manager" : "");
@@ -413,6 +427,8 @@ make(VcpConfig *config)
     self->started = vcp_config_ref(config);
     self->shared.config = vcp_config_ref(config);
     self->shared.limits = vcp_limits_new(limits_of(config));
+    self->shared.guesses = vcp_guesses_new(config->token_failures, monotonic_ms);
+    self->own = g_array_new(FALSE, FALSE, sizeof(struct sockaddr_storage));
     self->shared.memory = vcp_memory_new(monotonic_ms);
     self->shared.hub = vcp_lease_hub_new();
     self->shared.live = vcp_spice_live_new();
@@ -476,9 +492,12 @@ use_config(VcpDaemon *self, VcpConfig *fresh /* full */)
     self->shared.config = fresh;
     vc_log_set_level(fresh->common.shown);
     vcp_limits_set(self->shared.limits, limits_of(fresh));
+    vcp_guesses_set(self->shared.guesses, fresh->token_failures);
+    for (guint i = 0; i < self->own->len; i++)
+        vcp_targets_add_own(fresh->targets, (struct sockaddr *)&g_array_index(
+                                                self->own, struct sockaddr_storage, i));
     for (guint i = 0; i < self->listeners->len; i++)
-        vcp_listener_set_write_timeout(g_ptr_array_index(self->listeners, i),
-                                       fresh->write_timeout_s);
+        vcp_listener_use(g_ptr_array_index(self->listeners, i), fresh);
 }
 
 static void
@@ -610,6 +629,8 @@ vcp_daemon_free(VcpDaemon *self)
     vc_tls_credentials_unref(self->shared.credentials);
     vc_tls_credentials_unref(self->shared.store_credentials);
     vcp_limits_free(self->shared.limits);
+    vcp_guesses_free(self->shared.guesses);
+    g_array_unref(self->own);
     vcp_memory_free(self->shared.memory);
     vcp_lease_hub_free(self->shared.hub);
     vcp_spice_live_free(self->shared.live);

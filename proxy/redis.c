@@ -479,10 +479,10 @@ start(VcpRedis *self)
     const VcpStoreAddress *to = self->address;
 
     self->state = DIALLING;
-    self->dial =
-        to->path != NULL
-            ? vcp_dial_unix(self->loop, to->path, self->timeout_ms, on_dialled, self)
-            : vcp_dial(self->loop, to->host, to->port, self->timeout_ms, on_dialled, self);
+    self->dial = to->path != NULL
+                     ? vcp_dial_unix(self->loop, to->path, self->timeout_ms, on_dialled, self)
+                     : vcp_dial(self->loop, NULL, to->host, to->port, self->timeout_ms,
+                                on_dialled, self);
 }
 
 /* --- life --- */

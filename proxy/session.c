@@ -244,13 +244,8 @@ check_service(VcpSession *self, const VcService *service, GError **error)
                             "the service is insecure, which needs --connect-insecure");
         return FALSE;
     }
-    if (service->path != NULL &&
-        !g_strv_contains((const char *const *)config_of(self)->allowed_target,
-                         service->address)) {
-        g_set_error_literal(error, VC_ERROR, VC_ERROR_POLICY,
-                            "a unix socket that no --allowed-target names");
+    if (!vcp_targets_check_service(config_of(self)->targets, service, error))
         return FALSE;
-    }
     return service->type == VC_CONSOLE_SPICE || enter_console(self, service, error);
 }
 
@@ -282,6 +277,7 @@ connect_compute(VcpSession *self)
         .loop = vcp_worker_loop(self->worker),
         .pool = vcp_worker_pool(self->worker),
         .credentials = shared->credentials,
+        .targets = shared->config->targets,
         .connect_timeout_s = shared->config->connect_timeout_s,
         .is_chardev = self->service->type == VC_CONSOLE_SERIAL,
         .settle_ms = self->service->type == VC_CONSOLE_SPICE ? SPICE_SETTLE_MS : 0,
@@ -345,6 +341,18 @@ claim(VcpSession *self)
         start_handshake(self);
 }
 
+/* What the resolver says of the token; where it says nothing, nothing is counted. */
+static void
+count_guess(const VcpSession *self, const GError *refusal /* nullable */)
+{
+    VcpGuesses *guesses = vcp_worker_shared(self->worker)->guesses;
+
+    if (refusal == NULL)
+        vcp_guesses_succeeded(guesses, self->client);
+    else if (vc_error_code(refusal) == VC_ERROR_TOKEN)
+        vcp_guesses_failed(guesses, self->client);
+}
+
 /* A channel of a live session may come after its token's end, when the resolver does not know
  * it any more. */
 static VcService *
@@ -371,10 +379,13 @@ on_resolved(VcService *service, const GError *error, gpointer data)
     self->query = NULL;
     service = expired != NULL ? expired : service;
     if (service == NULL) {
+        count_guess(self, error);
         fail(self, g_error_copy(error));
     } else if (!check_service(self, service, &refusal)) {
+        count_guess(self, refusal);
         fail(self, refusal);
     } else {
+        count_guess(self, NULL);
         self->id = __atomic_add_fetch(&last_id, 1, __ATOMIC_RELAXED);
         self->service = vc_service_ref(service);
         log_start(self);

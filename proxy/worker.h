@@ -10,6 +10,7 @@
 #include "common/buffer.h"
 #include "common/tls.h"
 #include "proxy/config.h"
+#include "proxy/guesses.h"
 #include "proxy/lease.h"
 #include "proxy/session-limits.h"
 #include "proxy/resolver.h"
@@ -24,6 +25,7 @@ typedef struct {
     guint resolver_renewals;             /* of the certificates for the resolver */
 
     VcpLimits *limits;
+    VcpGuesses *guesses;
     VcpTokenFile *tokens;         /* nullable: the resolver is external */
     VcpMemory *memory;            /* the store, where it is not the next one */
     const VcpStoreAddress *store; /* nullable */

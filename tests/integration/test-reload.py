@@ -285,6 +285,31 @@ class Configuration(Reload):
             self.hup(proxy)
             self.assertEqual(proxy.upgrade("/websockify?token=tok").status, 429)
 
+    def test_targets_and_trust(self):
+        """Where consoles may be, but never at our own listener; and who is a balancer."""
+        with fakes.Server(fakes.hold) as server:
+            proxy = self.start_with(["connect-insecure=true", "allowed-target=192.0.2.0/24"],
+                                    {"tok": vnc(server.address, insecure=True)})
+            forwarded = [("X-Forwarded-For", "203.0.113.7")]
+            self.assertEqual(self.outcome(proxy, "tok").code, 4403)
+            self.configure(["connect-insecure=true", "allowed-target=127.0.0.0/8", "trusted-proxy=127.0.0.1", "log-level=info"])
+            self.hup(proxy)
+            mark = proxy.mark()
+            self.open(proxy, "tok", headers=forwarded)
+            proxy.wait_line(r"started: .* client 203\.0\.113\.7 ", after=mark)
+            proxy.write_tokens({"tok": vnc(f"127.0.0.1:{proxy.port}", insecure=True)})
+            self.hup(proxy)
+            self.assertEqual(self.outcome(proxy, "tok").code, 4403)
+
+    def test_token_failures(self):
+        proxy = self.start_with(["token-failures=0"], token_failures=None)
+        for _ in range(3):
+            self.assertEqual(self.outcome(proxy, "guess").code, 4401)
+        self.configure(["token-failures=1"])
+        self.hup(proxy)
+        self.assertEqual(self.outcome(proxy, "guess").code, 4401)
+        self.assertEqual(proxy.upgrade("/websockify?token=guess").status, 429)
+
     def test_origins_and_log_level(self):
         proxy = self.start_with(["allowed-origin=https://a.example;https://b.example"])
         origin = (("Origin", "https://c.example"),)
