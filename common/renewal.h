@@ -6,7 +6,7 @@
 #include <glib.h>
 
 /* How often to look: a renewal is to be in use within 10 s. */
-#define VC_RENEWAL_INTERVAL_MS 2000
+#define VC_RENEWAL_INTERVAL_MS 1000
 
 typedef struct VcRenewal VcRenewal;
 

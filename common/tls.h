@@ -25,6 +25,9 @@ VcTlsCredentials *vc_tls_credentials_load(const char *cert, const char *key, con
 gboolean vc_tls_credentials_add_crl(VcTlsCredentials *self, const char *path, const char *flag,
                                     GError **error);
 
+/* Logs a warning where a list in this file, which has been loaded before, is out of date. */
+void vc_tls_warn_of_old_crl(const char *path);
+
 VcTlsCredentials *vc_tls_credentials_ref(VcTlsCredentials *self);
 void vc_tls_credentials_unref(VcTlsCredentials *self); /* nullable */
 

@@ -59,6 +59,7 @@ load_crl(SSL_CTX *tls, const VcpConfig *config, GError **error)
                            config->listen_tls_crl, X509_FILETYPE_PEM) < 1)
         return wrong(error, config->listen_tls_crl, "--listen-tls-crl");
     X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK);
+    vc_tls_warn_of_old_crl(config->listen_tls_crl);
     return TRUE;
 }
 

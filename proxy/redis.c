@@ -533,7 +533,15 @@ vcp_redis_new(uv_loop_t *loop, const VcpStoreAddress *address, VcTlsCredentials 
 void
 vcp_redis_use(VcpRedis *self, VcTlsCredentials *credentials)
 {
+    gboolean is_other = credentials != self->credentials;
+
     self->credentials = credentials;
+    if (!is_other || self->state != DOWN)
+        return;
+    /* It may be that the old ones were to blame. */
+    self->pause_ms = FIRST_RETRY_MS;
+    self->retry_ms = now_ms(self);
+    set_timer(self);
 }
 
 void

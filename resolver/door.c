@@ -91,7 +91,10 @@ load_trust(Content *content, const VcrConfig *config, GError **error)
         return FALSE;
     code = gnutls_x509_trust_list_add_trust_file(content->trust, NULL, crl, GNUTLS_X509_FMT_PEM,
                                                  0, 0);
-    return code > 0 || wrong(error, crl, code, "--listen-tls-crl");
+    if (code <= 0)
+        return wrong(error, crl, code, "--listen-tls-crl");
+    vc_tls_warn_of_old_crl(crl);
+    return TRUE;
 }
 
 /* Says what is wrong in the words of vc_tls_credentials_load(), which also knows whether

@@ -8,7 +8,7 @@ import sys
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
-from lab import case, daemon, fakes, rawhttp, renewed, tap
+from lab import case, daemon, fakes, rawhttp, redisserver, renewed, tap
 from lab.case import vnc
 
 PROMISE = 10              # seconds until a renewal is in use without a signal
@@ -84,12 +84,8 @@ class Front(Reload):
     def test_half_written(self):
         """Until certificate and key fit, the old pair stays; then no signal is needed."""
         proxy = self.start()
-        mark = proxy.mark()
         self.files.overwrite("server-cert.pem", self.new.cert)
-        line = proxy.wait_line(f"not reloaded, the old {CLIENTS} stays", after=mark).string
-        self.assertIn("server-key.pem", line)
-        self.assertIn("--listen-tls-key", line)
-        self.assertIn("not reloaded", self.hup(proxy))
+        self.assertRegex(self.hup(proxy), f"not reloaded, the old {CLIENTS} stays: .*server-key.pem.*--listen-tls-key")
         self.assert_shows(proxy, self.certs.proxy_server)
         mark = proxy.mark()
         self.files.overwrite("server-key.pem", self.new.key)
@@ -155,6 +151,7 @@ class Clients(Reload):
         self.files.replace("crl.pem", self.certs.crl("front-old", expired=True))
         self.hup(proxy)
         self.assertFalse(self.is_let_in(proxy, self.good))
+        self.assertRegex(proxy.log(), r"warning: \S+crl.pem: .*out of date")
 
     def test_no_resumption(self):
         """A session of before would not be checked again."""
@@ -250,6 +247,24 @@ class Resolver(Reload):
         mark = resolver.mark()
         self.assertEqual(self.outcome(proxy, "tok").code, 4503)
         self.assertIn(subject, resolver.wait_line("token [0-9a-f]{8}: 503", after=mark).string)
+
+
+class Store(Reload):
+    def test_ca(self):
+        """A store that the old CA kept from being used is there with the new one."""
+        server = redisserver.RedisServer(case.new_directory("redis"), tls=self.certs)
+        self.addCleanup(server.kill)
+        ca = self.files.put("ca.pem", self.certs.other_ca)
+        with fakes.Server(fakes.hold) as console:
+            proxy = self.start_daemon({"tok": vnc(console.address, insecure=True, singleUse=True)},
+                                      connect_insecure=True, store=server.uri, store_tls_ca=ca, workers="1")
+            self.assertEqual(self.outcome(proxy, "tok").code, 4503)
+            mark = proxy.mark()
+            self.files.replace("ca.pem", self.certs.ca)
+            self.assertIn("reloaded: certificate for the store", self.hup(proxy))
+            proxy.wait_line("store .* answers again", after=mark)
+            sock, _ = self.open(proxy, "tok")
+            self.assertEqual(sock.close().code, 1000)
 
 
 class Configuration(Reload):

@@ -133,7 +133,7 @@ class Clients(Reload):
         self.assertIn("--listen-tls-crl", said)
         self.assertEqual((self.status(resolver, good), self.status(resolver, bad)), (503, 403))
         self.files.replace("crl.pem", self.certs.crl("resolverd-old", bad, expired=True))
-        self.hup(resolver)
+        self.assertIn("out of date", self.hup(resolver))
         self.assertEqual((self.status(resolver, good), self.status(resolver, bad)), (503, 403))
 
 
