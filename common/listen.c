@@ -1,19 +1,24 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
- * Binding of TCP and unix listeners. */
+ * Binding of TCP and unix listeners; taking over of those that were passed. */
 #include "common/listen.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <glib-unix.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <systemd/sd-daemon.h>
 #include <unistd.h>
 
 #include "common/error.h"
 
 #define BACKLOG 4096
+
+/* Passed descriptors, from SD_LISTEN_FDS_START on; written once before there are threads. */
+static int n_passed;
 
 static void
 set_error(GError **error, const char *address, const char *why)
@@ -187,6 +192,84 @@ vc_listen_check(const char *address, GError **error)
         freeaddrinfo(found);
     return valid;
 }
+
+/* --- passed by the service manager --- */
+
+static gboolean
+check_passed(int fd, GError **error)
+{
+    const char *why = NULL;
+
+    if (sd_is_socket(fd, AF_UNSPEC, SOCK_STREAM, -1) <= 0)
+        why = "is no stream socket";
+    else if (sd_is_socket(fd, AF_UNSPEC, SOCK_STREAM, TRUE) <= 0)
+        why = "does not listen (the socket unit may have Accept=yes)";
+    else if (sd_is_socket(fd, AF_UNIX, 0, -1) <= 0 && sd_is_socket(fd, AF_INET, 0, -1) <= 0 &&
+             sd_is_socket(fd, AF_INET6, 0, -1) <= 0)
+        why = "is neither TCP nor unix";
+    if (why != NULL)
+        g_set_error(error, VC_ERROR, VC_ERROR_CONFIG,
+                    "descriptor %d, passed by the service manager (LISTEN_FDS), %s", fd, why);
+    return why == NULL;
+}
+
+/* FALSE with VC_ERROR_CONFIG. */
+static gboolean
+take_passed(GArray *fds, GError **error)
+{
+    int n = sd_listen_fds(TRUE); /* makes them close-on-exec */
+
+    if (n < 0) {
+        g_set_error(error, VC_ERROR, VC_ERROR_CONFIG,
+                    "what the service manager passed cannot be taken (LISTEN_FDS): %s",
+                    g_strerror(-n));
+        return FALSE;
+    }
+    n_passed = n;
+    for (int fd = SD_LISTEN_FDS_START; fd < SD_LISTEN_FDS_START + n; fd++) {
+        if (!check_passed(fd, error))
+            return FALSE;
+        g_unix_set_fd_nonblocking(fd, TRUE, NULL);
+        g_array_append_val(fds, fd);
+    }
+    return TRUE;
+}
+
+GArray *
+vc_listen_all(char **addresses, GError **error)
+{
+    g_autoptr(GArray) fds = g_array_new(FALSE, FALSE, sizeof(int));
+
+    if (!take_passed(fds, error))
+        return NULL;
+    for (char **address = addresses; n_passed == 0 && *address != NULL; address++) {
+        int fd = vc_listen(*address, error);
+        if (fd < 0) {
+            g_prefix_error(error, "--listen-addr: ");
+            return NULL;
+        }
+        g_array_append_val(fds, fd);
+    }
+    return g_steal_pointer(&fds);
+}
+
+gboolean
+vc_listen_is_passed(int fd)
+{
+    return fd >= SD_LISTEN_FDS_START && fd < SD_LISTEN_FDS_START + n_passed;
+}
+
+void
+vc_listen_close(int fd)
+{
+    g_autofree char *address = vc_listen_address(fd);
+
+    if (g_str_has_prefix(address, "unix:") && !vc_listen_is_passed(fd))
+        unlink(address + strlen("unix:"));
+    close(fd);
+}
+
+/* --- addresses as text --- */
 
 static char *
 inet_to_string(int family, const void *address, in_port_t port)

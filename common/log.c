@@ -49,14 +49,27 @@ message_of(const GLogField *fields, gsize n_fields)
     return "";
 }
 
+/* A message is a line, whatever the names and texts in it contain. */
+static void
+flatten(char *text)
+{
+    for (char *at = text; *at != '\0'; at++) {
+        if (g_ascii_iscntrl(*at))
+            *at = ' ';
+    }
+}
+
 static GLogWriterOutput
 write_line(GLogLevelFlags level, const char *message)
 {
     g_autoptr(GDateTime) now = g_date_time_new_now_utc();
     g_autofree char *time = g_date_time_format(now, "%Y-%m-%dT%H:%M:%S");
+    g_autofree char *text = g_strdup(message);
+
+    flatten(text);
     g_autofree char *line =
         g_strdup_printf("%s.%03dZ %s: %s\n", time, g_date_time_get_microsecond(now) / 1000,
-                        level_name(level), message);
+                        level_name(level), text);
 
     /* One write a line, so that the lines of several threads stay whole. */
     ssize_t written = write(STDERR_FILENO, line, strlen(line));

@@ -12,10 +12,12 @@
 #include "common/error.h"
 #include "common/listen.h"
 #include "common/log.h"
+#include "common/notify.h"
 #include "common/renewal.h"
 #include "common/tls.h"
 #include "common/token.h"
 #include "proxy/front.h"
+#include "proxy/heartbeat.h"
 #include "proxy/listener.h"
 #include "proxy/worker.h"
 
@@ -36,6 +38,7 @@ struct VcpDaemon {
     VcpWorker **workers;
     guint n_workers;
     GPtrArray *listeners;
+    VcpHeartbeat *heartbeat; /* nullable */
     GArray *own; /* struct sockaddr_storage: where they listen */
     uv_signal_t watches[G_N_ELEMENTS(signals)];
     uv_timer_t look; /* at the files */
@@ -333,24 +336,19 @@ add_own(VcpDaemon *self, int fd)
 static gboolean
 start_listening(VcpDaemon *self, GError **error)
 {
-    g_autoptr(GArray) fds = g_array_new(FALSE, FALSE, sizeof(int));
+    g_autoptr(GArray) fds = vc_listen_all(self->started->listen_addr, error);
 
-    for (char **address = self->started->listen_addr; *address != NULL; address++) {
-        int fd = vc_listen(*address, error);
-        if (fd < 0) {
-            g_prefix_error(error, "--listen-addr: ");
-            return FALSE; /* the process ends, and the descriptors with it */
-        }
-        g_array_append_val(fds, fd);
-    }
+    if (fds == NULL)
+        return FALSE; /* the process ends, and the descriptors with it */
     for (guint i = 0; i < fds->len; i++) {
         int fd = g_array_index(fds, int, i);
         g_autofree char *name = vc_listen_address(fd);
         add_own(self, fd);
         g_ptr_array_add(self->listeners, vcp_listener_new(&self->loop, fd, self->workers,
                                                           self->n_workers, self->started));
-        g_message("listening on %s (%s)", name,
-                  self->started->listen_insecure ? "clear text" : "TLS");
+        g_message("listening on %s (%s%s)", name,
+                  self->started->listen_insecure ? "clear text" : "TLS",
+                  vc_listen_is_passed(fd) ? ", passed by the service manager" : "");
     }
     return TRUE;
 }
@@ -394,6 +392,9 @@ start(VcpDaemon *self, GError **error)
         g_message("%u tokens from %s", vcp_token_file_count(self->shared.tokens),
                   self->started->resolver_tokens);
     g_message("%u workers", self->n_workers);
+    self->heartbeat =
+        vcp_heartbeat_new(&self->loop, self->workers, self->n_workers, self->shared.limits);
+    vc_notify_ready();
     g_message("ready");
     return TRUE;
 }
@@ -577,6 +578,7 @@ stop(VcpDaemon *self)
 {
     g_ptr_array_set_size(self->listeners, 0);
     close_watches(self);
+    g_clear_pointer(&self->heartbeat, vcp_heartbeat_free);
     for (guint i = 0; i < self->n_workers; i++)
         vcp_worker_stop(self->workers[i]);
 }
@@ -587,10 +589,13 @@ on_signal(uv_signal_t *watch, int number)
     VcpDaemon *self = watch->data;
 
     if (number == SIGHUP) {
+        vc_notify_reloading();
         reload(self);
+        vc_notify_ready();
         return;
     }
     g_message("stopping: %s", g_strsignal(number));
+    vc_notify_stopping();
     stop(self);
 }
 
@@ -611,6 +616,7 @@ vcp_daemon_free(VcpDaemon *self)
         return;
     g_ptr_array_unref(self->listeners);
     close_watches(self);
+    vcp_heartbeat_free(self->heartbeat);
     for (guint i = 0; i < self->n_workers; i++)
         vcp_worker_free(self->workers[i]);
     uv_run(&self->loop, UV_RUN_DEFAULT);

@@ -3,9 +3,7 @@
 #include "proxy/listener.h"
 
 #include <errno.h>
-#include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include "common/listen.h"
 #include "proxy/preamble.h"
@@ -176,13 +174,10 @@ vcp_listener_free(VcpListener *self)
 {
     if (self == NULL)
         return;
-    g_autofree char *address = vc_listen_address(self->fd);
-    if (g_str_has_prefix(address, "unix:"))
-        unlink(address + strlen("unix:"));
     vcp_config_unref(self->config);
     vcp_preambles_free(self->balancers);
     vcp_preambles_free(self->strangers);
     vcp_timer_free(self->pause);
     uv_close((uv_handle_t *)&self->poll, on_closed);
-    close(self->fd);
+    vc_listen_close(self->fd);
 }

@@ -15,6 +15,5 @@ VcpListener *vcp_listener_new(uv_loop_t *loop, int fd, VcpWorker **workers, guin
 /* For connections from now on; how PROXY headers are used stays as it was. */
 void vcp_listener_use(VcpListener *self, VcpConfig *config);
 
-/* Closes the socket, and removes the file of a unix one; nullable. The loop must run once more.
- */
+/* Closes the socket as vc_listen_close(); nullable. The loop must run once more. */
 void vcp_listener_free(VcpListener *self);

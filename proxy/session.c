@@ -215,7 +215,8 @@ count_anew(VcpSession *self, GError **error)
 
     vc_token_digest(self->token, digest);
     g_clear_pointer(&self->slot, vcp_slot_free);
-    self->slot = vcp_limits_enter(vcp_worker_shared(self->worker)->limits, client, digest, NULL);
+    self->slot =
+        vcp_limits_enter(vcp_worker_shared(self->worker)->limits, client, digest, NULL);
     if (self->slot == NULL)
         g_set_error_literal(error, VC_ERROR, VC_ERROR_IN_USE, "there are too many sessions");
     return self->slot != NULL;

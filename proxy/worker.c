@@ -51,6 +51,7 @@ struct VcpWorker {
 
     guint peak; /* of load, since memory was last given back */
     int load;   /* atomic */
+    int asked;  /* atomic; whether the loop turns: cleared by its next turn */
 };
 
 const VcpShared *
@@ -295,6 +296,7 @@ on_wake(uv_async_t *wake)
 {
     VcpWorker *self = wake->data;
 
+    g_atomic_int_set(&self->asked, FALSE);
     uv_mutex_lock(&self->lock);
     g_autoptr(GArray) accepted = self->accepted;
     self->accepted = g_array_new(FALSE, FALSE, sizeof(Accepted));
@@ -322,6 +324,19 @@ vcp_worker_adopt(VcpWorker *self, int fd, char *client)
     g_array_append_val(self->accepted, one);
     uv_mutex_unlock(&self->lock);
     uv_async_send(&self->wake);
+}
+
+void
+vcp_worker_ask_alive(VcpWorker *self)
+{
+    g_atomic_int_set(&self->asked, TRUE);
+    uv_async_send(&self->wake);
+}
+
+gboolean
+vcp_worker_has_answered(const VcpWorker *self)
+{
+    return !g_atomic_int_get(&self->asked);
 }
 
 void

@@ -51,6 +51,11 @@ void vcp_worker_use(VcpWorker *self, const VcpShared *shared);
 /* Connections that are or will be the worker's. Any thread. */
 guint vcp_worker_load(VcpWorker *self);
 
+/* Asks whether the worker's loop turns; it has answered when it does so once more. Any thread.
+ */
+void vcp_worker_ask_alive(VcpWorker *self);
+gboolean vcp_worker_has_answered(const VcpWorker *self);
+
 /* No new sessions; those that are get VC_ERROR_SHUTDOWN, and the thread ends when they are
  * gone, or cut off after a few seconds. Any thread, once. */
 void vcp_worker_stop(VcpWorker *self);

@@ -7,6 +7,7 @@
 
 #include "common/listen.h"
 #include "common/log.h"
+#include "common/notify.h"
 #include "common/renewal.h"
 #include "resolver/connection.h"
 #include "resolver/host.h"
@@ -17,8 +18,14 @@
 /* What a client waits at the most for a password; less than the proxy waits for the resolver.
  */
 #define PASSWORD_DEADLINE_MS 3000
-#define STOP_HTTP_MS         1000
-#define STOP_HOSTS_MS        2000
+/* How old the line may be that systemctl status shows. */
+#define STATUS_MS 1000
+
+/* Rounds within the time that the service manager bears silence for. */
+#define ROUNDS 4
+
+#define STOP_HTTP_MS  1000
+#define STOP_HOSTS_MS 2000
 
 struct VcrDaemon {
     VcrConfig *started; /* the configuration that the daemon started with */
@@ -32,6 +39,8 @@ struct VcrDaemon {
     VcrPasswords *passwords;
     VcrHttp *http;
     guint sources[4]; /* of the main loop: signals, and the look at the files */
+    guint heartbeat;  /* another; 0: no service manager listens */
+    char *status;     /* what it was told last; nullable */
 };
 
 static void
@@ -56,6 +65,49 @@ warn_of_settings(const VcrConfig *config)
     else if (config->listen_no_verify_client)
         g_warning("clients are answered without a certificate (--listen-no-verify-client): "
                   "passwords of consoles are told to whoever has a token");
+}
+
+/* --- the service manager --- */
+
+static void
+tell_status(VcrDaemon *self)
+{
+    guint listed = 0;
+
+    for (guint i = 0; i < self->hosts->len; i++)
+        listed += vcr_registry_is_listed(self->registry, i) ? 1 : 0;
+    g_autofree char *status =
+        g_strdup_printf("%u of %u libvirtd connected, %u consoles", listed, self->hosts->len,
+                        vcr_registry_count(self->registry));
+    if (g_strcmp0(status, self->status) == 0)
+        return;
+    vc_notify_status(status);
+    g_free(self->status);
+    self->status = g_steal_pointer(&status);
+}
+
+static gboolean
+on_heartbeat(gpointer data)
+{
+    if (vc_notify_watchdog_ms() > 0)
+        vc_notify_alive();
+    tell_status(data);
+    return G_SOURCE_CONTINUE;
+}
+
+/* libvirt's calls, which may hang, have threads of their own: the main loop serves its events.
+ */
+static void
+start_heartbeat(VcrDaemon *self)
+{
+    guint watchdog_ms = vc_notify_watchdog_ms();
+
+    if (!vc_notify_has_listener())
+        return;
+    self->heartbeat =
+        g_timeout_add(watchdog_ms > 0 ? CLAMP(watchdog_ms / ROUNDS, 1, STATUS_MS) : STATUS_MS,
+                      on_heartbeat, self);
+    on_heartbeat(self);
 }
 
 /* --- certificates --- */
@@ -139,10 +191,12 @@ on_reload(gpointer data)
     VcrDaemon *self = data;
     const char *paths[MAX_PATHS + 1];
 
+    vc_notify_reloading();
     reload_config(self);
     list_paths(self, paths);
     if (self->door != NULL)
         vc_renewal_reload(self->renewal, paths);
+    vc_notify_ready();
     g_message("reload complete");
     return G_SOURCE_CONTINUE;
 }
@@ -172,6 +226,8 @@ start(VcrDaemon *self, GError **error)
     for (guint i = 0; i < self->hosts->len; i++)
         vcr_host_start(g_ptr_array_index(self->hosts, i), self->inboxes);
     g_message("%u libvirtd to connect to", self->hosts->len);
+    start_heartbeat(self);
+    vc_notify_ready();
     g_message("ready");
     return TRUE;
 }
@@ -261,8 +317,10 @@ vcr_daemon_run(VcrDaemon *self)
 
     g_main_loop_run(self->loop);
     g_message("stopping");
+    vc_notify_stopping();
     for (gsize i = 0; i < G_N_ELEMENTS(self->sources); i++)
         g_source_remove(self->sources[i]);
+    g_clear_handle_id(&self->heartbeat, g_source_remove);
     vcr_http_stop(self->http, STOP_HTTP_MS);
 
     GThread *stopper = g_thread_new("stop", stop_hosts, &stop);
@@ -283,6 +341,7 @@ vcr_daemon_free(VcrDaemon *self)
     g_ptr_array_unref(self->hosts);
     vcr_registry_free(self->registry);
     g_main_loop_unref(self->loop);
+    g_free(self->status);
     vc_renewal_free(self->renewal);
     vcr_door_free(self->door);
     vcr_config_unref(self->config);

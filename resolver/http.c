@@ -4,7 +4,6 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "common/error.h"
 #include "common/listen.h"
@@ -24,22 +23,6 @@ struct VcrHttp {
     GArray *sockets;    /* of int; not served yet */
     GPtrArray *servers; /* of struct MHD_Daemon */
 };
-
-/* --- sockets --- */
-
-static gboolean
-open_sockets(VcrHttp *self, GError **error)
-{
-    for (char **address = self->config->listen_addr; *address != NULL; address++) {
-        int fd = vc_listen(*address, error);
-        if (fd < 0) {
-            g_prefix_error(error, "--listen-addr: ");
-            return FALSE;
-        }
-        g_array_append_val(self->sockets, fd);
-    }
-    return TRUE;
-}
 
 /* Only where it has a CA libmicrohttpd asks clients for certificates; whom to trust is the
  * door's matter. */
@@ -66,9 +49,11 @@ vcr_http_new(const VcrConfig *config, VcrDoor *door, VcrRegistry *registry,
     self->context.verifies = door != NULL && !config->listen_no_verify_client;
     self->context.registry = registry;
     self->context.passwords = passwords;
-    self->sockets = g_array_new(FALSE, FALSE, sizeof(int));
     self->servers = g_ptr_array_new_with_free_func((GDestroyNotify)MHD_stop_daemon);
-    if (!read_ca(self, error) || !open_sockets(self, error))
+    if (!read_ca(self, error))
+        return NULL;
+    self->sockets = vc_listen_all(config->listen_addr, error);
+    if (self->sockets == NULL)
         return NULL;
     return g_steal_pointer(&self);
 }
@@ -129,8 +114,9 @@ vcr_http_start(VcrHttp *self, GError **error)
         }
         g_array_remove_index(self->sockets, 0);
         g_ptr_array_add(self->servers, server);
-        g_message("listening on %s (%s)", name,
-                  self->config->listen_insecure ? "clear text" : "TLS");
+        g_message("listening on %s (%s%s)", name,
+                  self->config->listen_insecure ? "clear text" : "TLS",
+                  vc_listen_is_passed(fd) ? ", passed by the service manager" : "");
     }
     return TRUE;
 }
@@ -144,7 +130,7 @@ vcr_http_stop(VcrHttp *self, guint timeout_ms)
 
     g_atomic_int_set(&self->context.is_stopping, TRUE);
     for (guint i = 0; i < self->servers->len; i++)
-        close(MHD_quiesce_daemon(g_ptr_array_index(self->servers, i)));
+        vc_listen_close(MHD_quiesce_daemon(g_ptr_array_index(self->servers, i)));
     vcr_passwords_cancel(self->context.passwords);
     while (g_atomic_int_get(&self->context.in_flight) > 0 && g_get_monotonic_time() < until) {
         g_usleep(STOP_POLL_US);
@@ -158,9 +144,9 @@ vcr_http_free(VcrHttp *self)
 {
     if (self == NULL)
         return;
-    for (guint i = 0; i < self->sockets->len; i++)
-        close(g_array_index(self->sockets, int, i));
-    g_array_unref(self->sockets);
+    for (guint i = 0; self->sockets != NULL && i < self->sockets->len; i++)
+        vc_listen_close(g_array_index(self->sockets, int, i));
+    g_clear_pointer(&self->sockets, g_array_unref);
     g_ptr_array_unref(self->servers);
     g_free(self->ca);
     g_free(self);

@@ -104,7 +104,8 @@ is_certain(const VcrRegistry *self, const VcrRecord *record)
 {
     const Host *host = &self->hosts[record->host];
 
-    return host->is_listed && !g_hash_table_contains(host->hidden, record->service->domain_uuid);
+    return host->is_listed &&
+           !g_hash_table_contains(host->hidden, record->service->domain_uuid);
 }
 
 /* While a guest migrates, and when a libvirtd is away from which it has gone. */

@@ -31,7 +31,7 @@ typedef enum {
     VCR_FOUND,
     VCR_UNKNOWN,
     VCR_AMBIGUOUS, /* two consoles have the same token: neither is served */
-    VCR_AWAY,      /* the libvirtd that knows, or may know, it is not connected, or cannot tell */
+    VCR_AWAY, /* the libvirtd that knows, or may know, it is not connected, or cannot tell */
 } VcrAnswer;
 
 typedef struct VcrRegistry VcrRegistry;
@@ -46,7 +46,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(VcrRegistry, vcr_registry_free)
 void vcr_registry_set_guest(VcrRegistry *self, guint host, const char *uuid,
                             GPtrArray *records);
 
-/* The guest cannot be read: until it is set again, what it had there is neither served nor dead.
+/* The guest cannot be read: until it is set again, what it had there is neither served nor
+ * dead.
  */
 void vcr_registry_hide_guest(VcrRegistry *self, guint host, const char *uuid);
 
