@@ -39,7 +39,7 @@ struct VcpDaemon {
     guint n_workers;
     GPtrArray *listeners;
     VcpHeartbeat *heartbeat; /* nullable */
-    GArray *own; /* struct sockaddr_storage: where they listen */
+    GArray *own;             /* struct sockaddr_storage: where they listen */
     uv_signal_t watches[G_N_ELEMENTS(signals)];
     uv_timer_t look; /* at the files */
     gboolean is_watching;
