@@ -11,7 +11,8 @@
 
 #define THREADS         2
 #define MAX_CONNECTIONS 4096
-#define IDLE_TIMEOUT_S  60 /* of a connection that is kept alive, or of a slow sender */
+#define MAX_PER_ADDRESS 1024 /* of these, for one that keeps them without a word */
+#define IDLE_TIMEOUT_S  60   /* of a connection that is kept alive, or of a slow sender */
 #define STOP_POLL_US    10000
 #define MAX_OPTIONS     16
 #define PRIORITY        "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"
@@ -94,6 +95,7 @@ start_server(VcrHttp *self, int fd)
         flags, 0, NULL, NULL, vcr_query_handle, &self->context, MHD_OPTION_EXTERNAL_LOGGER,
         on_log, NULL, MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_THREAD_POOL_SIZE,
         (unsigned)THREADS, MHD_OPTION_CONNECTION_LIMIT, (unsigned)MAX_CONNECTIONS,
+        MHD_OPTION_PER_IP_CONNECTION_LIMIT, (unsigned)MAX_PER_ADDRESS,
         MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_TIMEOUT_S, MHD_OPTION_NOTIFY_COMPLETED,
         vcr_query_completed, NULL, MHD_OPTION_NOTIFY_CONNECTION, vcr_query_connection,
         &self->context, MHD_OPTION_UNESCAPE_CALLBACK, vcr_query_keep_escapes, NULL,
