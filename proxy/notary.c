@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
- * Notes and leases: MAIN is a claim of the token, SESSION its confirmation, CHANNELS go with
- * it, CHANNEL is an attachment. */
+ * Notes and leases: MAIN is a claim of the token and then of the console, SESSION the token's
+ * confirmation, CHANNELS go with it, CHANNEL is an attachment. */
 #include "proxy/notary.h"
 
 #include "common/token.h"
@@ -13,8 +13,9 @@ struct VcpNotary {
     VcpLeaseTerms terms;
     char *client; /* nullable; of terms */
 
-    VcpLease *lease;  /* nullable */
-    VcpNoteKind kind; /* of the last note */
+    VcpLease *lease;   /* nullable */
+    VcpLease *console; /* nullable: a main channel's, where nobody else may have it */
+    VcpNoteKind kind;  /* of the last note */
     gboolean is_asked;
     gboolean is_live; /* the session is in the table of live ones */
     VcpNotaryAnswered answered;
@@ -57,6 +58,34 @@ on_answer(VcpStoreAnswer answer, gpointer data)
     self->answered(answer, is_lost, self->data);
 }
 
+/* A lost console ends the session, whatever else is being asked. */
+static void
+on_console(VcpStoreAnswer answer, gpointer data)
+{
+    VcpNotary *self = data;
+
+    if (self->is_asked && self->kind == VCP_NOTE_MAIN)
+        on_answer(answer, self);
+    else if (answer != VCP_STORE_OK && answer != VCP_STORE_AWAY)
+        self->answered(answer, TRUE, self->data);
+}
+
+/* A new main channel makes the hypervisor throw out who has the console, by whichever token
+ * they have come. */
+static void
+on_token(VcpStoreAnswer answer, gpointer data)
+{
+    VcpNotary *self = data;
+
+    if (answer != VCP_STORE_OK || !self->is_asked || self->kind != VCP_NOTE_MAIN ||
+        self->service->shared) {
+        on_answer(answer, self);
+        return;
+    }
+    g_autofree char *key = vc_service_console_key(self->service);
+    self->console = vcp_lease_claim_console(self->leases, key, on_console, self);
+}
+
 gboolean
 vcp_notary_ask(VcpNotary *self, const VcpNote *note, GError **error)
 {
@@ -66,7 +95,7 @@ vcp_notary_ask(VcpNotary *self, const VcpNote *note, GError **error)
     switch (note->kind) {
     case VCP_NOTE_MAIN:
         self->lease = vcp_lease_claim_token(self->leases, self->token_digest, &self->terms,
-                                            on_answer, self);
+                                            on_token, self);
         break;
     case VCP_NOTE_CHANNEL:
         self->lease =
@@ -99,9 +128,10 @@ vcp_notary_free(VcpNotary *self)
 {
     if (self == NULL)
         return;
-    vcp_lease_free(self->lease);
     if (self->is_live)
         vcp_spice_live_end(self->live, self->token_digest);
+    vcp_lease_free(self->console);
+    vcp_lease_free(self->lease);
     vc_service_unref(self->service);
     g_free(self->client);
     g_free(self);

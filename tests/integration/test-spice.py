@@ -426,6 +426,26 @@ class Changes(SpiceCase):
         main.sock.close()
 
 
+class TwoTokens(SpiceCase):
+    def test_second_main_channel_of_another_token(self):
+        """QEMU would throw out the first user, whatever token the second one has."""
+        vm = self.start_guest(spice="tls")
+        proxy = self.start_daemon({"a": self.service(vm), "b": self.service(vm, singleUse=True)})
+        main, _, channels = self.whole_session(proxy, vm, "a")
+        self.assertEqual(self.refusal(proxy, "b"), (spice.PERMISSION_DENIED, IN_USE))
+        self.assert_types(vm, channels[INPUTS])
+        self.end(main, channels)
+        proxy.wait_idle()
+        self.whole_session(proxy, vm, "b")      # the refusal has not spent it
+
+    def test_server_for_several(self):
+        vm = self.start_guest(spice="tls")
+        proxy = self.start_daemon({token: self.service(vm, exclusive=False) for token in "ab"})
+        main, _, _ = self.whole_session(proxy, vm, "a")
+        self.whole_session(proxy, vm, "b")
+        self.assertEqual(main.sock.wait_close().code, ENDED)        # this one is not such a server
+
+
 class Limits(SpiceCase):
     def test_all_channels_are_one_session(self):
         vm = self.start_guest(spice="tls")
