@@ -53,7 +53,7 @@ class HostileCase(case.Case):
         self.server = fakes.Server(handler)
         self.addCleanup(self.server.close)
         service = {"type": "spice", "address": self.server.address, "insecure": True}
-        return self.start_daemon({"t": service, "single": {**service, "singleUse": True}},
+        return self.start_daemon({"t": service, "single": {**service, "singleUse": True, "exclusive": False}},
                                  connect_insecure=True, **flags)
 
     def login(self, proxy, token="t"):
