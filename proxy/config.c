@@ -81,6 +81,7 @@ static const VcOption options[] = {
     TIME("resolver-timeout", resolver_timeout_s, "5", "Limit for an answer of the resolver"),
     TIME("keepalive", keepalive_s, "25", "Ping a client that is silent for so long; two unanswered end the session"),
     TIME("write-timeout", write_timeout_s, "120", "Close a client that takes no byte for so long"),
+    {"drain-timeout", 0, VC_OPTION_INTEGER, AT(drain_timeout_s), "0", 0, MAX_TIME_S, "SECONDS", "After SIGTERM let sessions end by themselves for so long, and take no new ones"},
     COUNT("max-sessions", max_sessions, "10000", "Sessions at the same time; 0: no limit"),
     COUNT("max-sessions-per-token", max_sessions_per_token, "32", "The same for one token"),
     COUNT("max-sessions-per-console", max_sessions_per_console, "32", "The same for one console"),

@@ -13,6 +13,7 @@
 #include "common/listen.h"
 #include "common/tls.h"
 #include "common/token.h"
+#include "proxy/drain.h"
 #include "proxy/front.h"
 #include "proxy/listener.h"
 #include "proxy/worker.h"
@@ -32,6 +33,7 @@ struct VcpDaemon {
     GPtrArray *listeners;
     uv_signal_t watches[G_N_ELEMENTS(signals)];
     gboolean is_watching;
+    VcpDrain *drain; /* nullable: not draining */
 };
 
 /* --- what is loaded --- */
@@ -291,10 +293,40 @@ close_signals(VcpDaemon *self)
 static void
 stop(VcpDaemon *self)
 {
+    g_clear_pointer(&self->drain, vcp_drain_free);
     g_ptr_array_set_size(self->listeners, 0);
     close_signals(self);
     for (guint i = 0; i < self->n_workers; i++)
         vcp_worker_stop(self->workers[i]);
+}
+
+static void
+on_drained(gboolean in_time, gpointer data)
+{
+    g_message("stopping: %s", in_time ? "no session is left" : "the time to drain is over");
+    stop(data);
+}
+
+static guint
+count_sessions(gpointer data)
+{
+    VcpDaemon *self = data;
+    guint sum = 0;
+
+    for (guint i = 0; i < self->n_workers; i++)
+        sum += vcp_worker_sessions(self->workers[i]);
+    /* One that is about to begin has its place in the limits; a SPICE session's channels do
+     * not. */
+    return MAX(sum, vcp_limits_count(self->shared.limits));
+}
+
+static void
+start_draining(VcpDaemon *self, guint timeout_s)
+{
+    g_atomic_int_set(&self->shared.is_draining, TRUE);
+    self->drain = vcp_drain_new(&self->loop, timeout_s, count_sessions, on_drained, self);
+    g_message("draining: %u sessions may end by themselves within %u s", count_sessions(self),
+              timeout_s);
 }
 
 static void
@@ -304,10 +336,12 @@ on_signal(uv_signal_t *watch, int number)
 
     if (number == SIGHUP) {
         reload(self);
-        return;
+    } else if (number == SIGTERM && self->config->drain_timeout_s > 0 && self->drain == NULL) {
+        start_draining(self, self->config->drain_timeout_s);
+    } else {
+        g_message("stopping: %s", g_strsignal(number));
+        stop(self);
     }
-    g_message("stopping: %s", g_strsignal(number));
-    stop(self);
 }
 
 void
@@ -326,6 +360,7 @@ vcp_daemon_free(VcpDaemon *self)
     if (self == NULL)
         return;
     g_ptr_array_unref(self->listeners);
+    vcp_drain_free(self->drain);
     close_signals(self);
     for (guint i = 0; i < self->n_workers; i++)
         vcp_worker_free(self->workers[i]);

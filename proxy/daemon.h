@@ -10,7 +10,8 @@ typedef struct VcpDaemon VcpDaemon;
  * that names file, reason and flag. config: not owned. Main thread, as everything here. */
 VcpDaemon *vcp_daemon_new(const VcpConfig *config, GError **error);
 
-/* Serves until SIGTERM or SIGINT. SIGHUP reads the tokens again. */
+/* Serves until SIGTERM or SIGINT; with --drain-timeout a first SIGTERM gives sessions their
+ * time. SIGHUP reads the tokens again. */
 void vcp_daemon_run(VcpDaemon *self);
 
 void vcp_daemon_free(VcpDaemon *self); /* nullable */

@@ -161,16 +161,20 @@ admit(Tenant *self, GError **error)
     char digest[VC_TOKEN_DIGEST_SIZE];
     g_autofree char *address = vc_address_without_port(self->client);
 
-    if (vcp_worker_is_stopping(self->worker)) {
-        g_set_error_literal(error, VC_ERROR, VC_ERROR_SHUTDOWN, "the daemon is going down");
-        return FALSE;
-    }
     vc_token_digest(self->token, digest);
-    self->slot = vcp_slot_new_extra(vcp_worker_shared(self->worker)->live, digest);
-    if (self->slot == NULL)
-        self->slot =
-            vcp_limits_enter(vcp_worker_shared(self->worker)->limits, address, digest, error);
-    return self->slot != NULL;
+    /* One more channel of a session that is may come in while others may not. */
+    if (!vcp_worker_is_stopping(self->worker))
+        self->slot = vcp_slot_new_extra(vcp_worker_shared(self->worker)->live, digest);
+    if (self->slot != NULL)
+        return TRUE;
+    self->slot =
+        vcp_limits_enter(vcp_worker_shared(self->worker)->limits, address, digest, error);
+    /* In this order: whoever begins to drain either finds the place taken or turns it away. */
+    if (self->slot == NULL || vcp_worker_is_ready(self->worker))
+        return self->slot != NULL;
+    g_clear_pointer(&self->slot, vcp_slot_free);
+    g_set_error_literal(error, VC_ERROR, VC_ERROR_SHUTDOWN, "the daemon is going down");
+    return FALSE;
 }
 
 /* The answer must reach a client that has sent more than it should, so the connection is not
@@ -230,7 +234,8 @@ on_http(Tenant *self, struct lws *wsi)
         return refuse_plain(self, wsi, VC_ERROR_METHOD);
     if (vcp_headers_have_body(wsi))
         return refuse_plain(self, wsi, VC_ERROR_BAD_REQUEST);
-    return vcp_http_serve(wsi, path, vcp_worker_shared(self->worker)->config->web_dir);
+    return vcp_http_serve(wsi, path, vcp_worker_shared(self->worker)->config->web_dir,
+                          vcp_worker_is_ready(self->worker));
 }
 
 /* libwebsockets takes what does not begin like HTTP for some raw protocol. */

@@ -47,8 +47,9 @@ struct VcpWorker {
     GArray *accepted;
     gboolean stop_asked;
 
-    guint peak; /* of load, since memory was last given back */
-    int load;   /* atomic */
+    guint peak;     /* of load, since memory was last given back */
+    int load;       /* atomic */
+    int n_sessions; /* atomic: the length of sessions, for other threads */
 };
 
 const VcpShared *
@@ -91,6 +92,18 @@ gboolean
 vcp_worker_is_stopping(const VcpWorker *self)
 {
     return self->is_stopping;
+}
+
+gboolean
+vcp_worker_is_ready(const VcpWorker *self)
+{
+    return !self->is_stopping && !g_atomic_int_get(&self->shared->is_draining);
+}
+
+guint
+vcp_worker_sessions(VcpWorker *self)
+{
+    return (guint)g_atomic_int_get(&self->n_sessions);
 }
 
 guint
@@ -136,6 +149,7 @@ void
 vcp_worker_add_session(VcpWorker *self, GList *link)
 {
     g_queue_push_tail_link(&self->sessions, link);
+    g_atomic_int_inc(&self->n_sessions);
 }
 
 void
@@ -148,6 +162,7 @@ void
 vcp_worker_remove_session(VcpWorker *self, GList *link)
 {
     g_queue_unlink(&self->sessions, link);
+    g_atomic_int_add(&self->n_sessions, -1);
 }
 
 /* The allocator keeps what a crowd has left behind, scattered as it is, until it is asked for

@@ -24,6 +24,7 @@ typedef struct {
     VcTlsCredentials *store_credentials; /* nullable: the store needs none */
     VcpLeaseHub *hub;
     VcpSpiceLive *live;
+    int is_draining; /* atomic: no new sessions, those that are may stay */
 } VcpShared;
 
 typedef struct VcpWorker VcpWorker;
@@ -39,6 +40,9 @@ void vcp_worker_adopt(VcpWorker *self, int fd, char *client);
 
 /* Connections that are or will be the worker's. Any thread. */
 guint vcp_worker_load(VcpWorker *self);
+
+/* Websockets that are the worker's. Any thread. */
+guint vcp_worker_sessions(VcpWorker *self);
 
 /* No new sessions; those that are get VC_ERROR_SHUTDOWN, and the thread ends when they are
  * gone, or cut off after a few seconds. Any thread, once. */
@@ -58,6 +62,9 @@ VcpResolver *vcp_worker_resolver(VcpWorker *self);
 VcpLeases *vcp_worker_leases(VcpWorker *self);
 struct lws_vhost *vcp_worker_vhost(VcpWorker *self);
 gboolean vcp_worker_is_stopping(const VcpWorker *self);
+
+/* New sessions are welcome. */
+gboolean vcp_worker_is_ready(const VcpWorker *self);
 
 /* Every tenant is in the list of those without a session or in that of those with one. link is
  * embedded in it; its data is the tenant's VcpEndpoint. Beyond some thousands without a session
