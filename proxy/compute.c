@@ -16,6 +16,7 @@
 #include "proxy/dial.h"
 #include "proxy/gather.h"
 #include "proxy/leave.h"
+#include "proxy/metrics.h"
 #include "proxy/session.h"
 #include "proxy/telnet.h"
 #include "proxy/timer.h"
@@ -286,6 +287,7 @@ shake_hands(Compute *self)
         poll_for(self, UV_WRITABLE);
         break;
     case VCP_TLS_FAILED:
+        vcp_metrics_tls_error(VCP_TLS_OF_CONSOLE);
         on_end_of_stream(self, error);
         break;
     }

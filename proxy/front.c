@@ -8,6 +8,7 @@
 
 #include "common/error.h"
 #include "common/tls.h"
+#include "proxy/metrics.h"
 #include "proxy/tenant.h"
 
 /* Room for the cookies of the whole site that the proxy may be a part of. */
@@ -74,6 +75,14 @@ vcp_front_check(const VcpConfig *config, GError **error)
     return valid;
 }
 
+/* A fatal alert, sent or received, ends a handshake or what should have been one. */
+static void
+on_tls_info(const SSL *tls G_GNUC_UNUSED, int where, int alert)
+{
+    if ((where & SSL_CB_ALERT) != 0 && (alert >> 8) == SSL3_AL_FATAL)
+        vcp_metrics_tls_error(VCP_TLS_OF_CLIENT);
+}
+
 void
 vcp_front_set_up_tls(const VcpConfig *config, SSL_CTX *tls)
 {
@@ -83,6 +92,7 @@ vcp_front_set_up_tls(const VcpConfig *config, SSL_CTX *tls)
                                  SSL_OP_CIPHER_SERVER_PREFERENCE);
     /* An idle session holds no buffers for records. */
     SSL_CTX_set_mode(tls, SSL_MODE_RELEASE_BUFFERS);
+    SSL_CTX_set_info_callback(tls, on_tls_info);
 }
 
 /* --- libwebsockets --- */

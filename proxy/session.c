@@ -16,6 +16,7 @@
 #include "proxy/compute.h"
 #include "proxy/handshake.h"
 #include "proxy/liveness.h"
+#include "proxy/metrics.h"
 #include "proxy/notary.h"
 #include "proxy/tenant.h"
 #include "proxy/timer.h"
@@ -28,6 +29,7 @@
  * must fit. */
 #define TENANT_RESERVE (VC_BUFFER_SIZE / 2)
 
+/* metrics.c has names for them. */
 typedef enum { RESOLVING, CLAIMING, HANDSHAKE, SPLICED, REFUSING, CLOSING } State;
 
 struct VcpSession {
@@ -39,6 +41,7 @@ struct VcpSession {
     gboolean tls_started;
     gboolean was_connected; /* the handshake knows that the connection stands */
     gboolean heard_text;
+    gboolean was_spliced;
     gboolean is_pumping, pump_again, is_gone;
 
     char *token; /* wiped with the session */
@@ -55,10 +58,12 @@ struct VcpSession {
     VcpTimer *clock;
     guint64 clock_due_ms; /* 0: stopped */
     guint64 started_ms;
+    gint64 asked_us;     /* when the resolver was */
     guint64 deadline_ms; /* of the handshake, the refusal or the close */
     guint64 patience_ms; /* until the handshake's time is up; 0: it has no time of its own */
     VcpLiveness life;
     guint64 peeked_traffic;
+    VcpMetricsPlace place;
 };
 
 static guint64
@@ -106,6 +111,18 @@ log_end(const VcpSession *self)
 }
 
 static void
+count_end(VcpSession *self)
+{
+    VcError code = vc_error_code(self->reason);
+
+    vcp_metrics_session_gone(&self->place);
+    if (self->id != 0)
+        vcp_metrics_ended(code);
+    if (!self->was_spliced)
+        vcp_metrics_failed(code);
+}
+
+static void
 let_go(VcpSession *self)
 {
     if (self->query != NULL) {
@@ -125,6 +142,7 @@ free_session(VcpSession *self)
 
     /* What it held is free when the log says that it has ended. */
     let_go(self);
+    count_end(self);
     log_end(self);
     tenant->session = NULL;
     vc_buffer_clear(&tenant->in);
@@ -345,6 +363,8 @@ on_resolved(VcService *service, const GError *error, gpointer data)
     g_autoptr(VcService) expired = service == NULL ? expired_service(self, error) : NULL;
 
     self->query = NULL;
+    vcp_metrics_resolved(g_get_monotonic_time() - self->asked_us,
+                         service != NULL ? VC_ERROR_ENDED : vc_error_code(error));
     service = expired != NULL ? expired : service;
     if (service == NULL) {
         fail(self, g_error_copy(error));
@@ -354,6 +374,7 @@ on_resolved(VcService *service, const GError *error, gpointer data)
         self->id = __atomic_add_fetch(&last_id, 1, __ATOMIC_RELAXED);
         self->service = vc_service_ref(service);
         log_start(self);
+        vcp_metrics_started(service->type);
         claim(self);
     }
     vcp_session_pump(self);
@@ -631,6 +652,7 @@ advance(VcpSession *self)
         break;
     case VCP_STEP_SPLICE:
         self->state = SPLICED;
+        self->was_spliced = TRUE;
         vcp_admission_confirm(self->admission);
         vcp_liveness_heard(&self->life, now_ms(self));
         g_debug("session %" G_GUINT64_FORMAT " joined after %" G_GUINT64_FORMAT " ms", self->id,
@@ -775,6 +797,9 @@ vcp_session_pump(VcpSession *self)
     }
     arm(self);
     set_clock(self);
+    vcp_metrics_session_is(&self->place,
+                           self->service != NULL ? self->service->type : VC_N_CONSOLE_TYPES,
+                           self->state);
 }
 
 VcpSession *
@@ -792,6 +817,7 @@ vcp_session_new(VcpWorker *worker, VcpEndpoint *tenant, char *token, VcpSlot *sl
     self->client = g_strdup(client);
     self->clock = vcp_timer_new(vcp_worker_loop(worker), on_clock, self);
     self->started_ms = now_ms(self);
+    self->asked_us = g_get_monotonic_time();
     vcp_liveness_init(&self->life, config_of(self)->keepalive_s,
                       config_of(self)->write_timeout_s, self->started_ms);
     self->deadline_ms =

@@ -14,6 +14,7 @@
 #include "proxy/front.h"
 #include "proxy/headers.h"
 #include "proxy/http.h"
+#include "proxy/metrics.h"
 #include "proxy/session.h"
 #include "proxy/tcp.h"
 #include "proxy/timer.h"
@@ -206,6 +207,7 @@ on_upgrade(Tenant *self, struct lws *wsi)
     if (self->token != NULL && admit(self, &error))
         return 0;
     VcError code = vc_error_code(error);
+    vcp_metrics_failed(code);
     g_log(G_LOG_DOMAIN, vc_error_log_level(code), "client %s refused with HTTP status %u: %s",
           self->client, vc_error_http_status(code), error->message);
     return refuse(self, wsi, code);
@@ -277,6 +279,7 @@ on_receive(Tenant *self, struct lws *wsi, const void *data, size_t length)
     if (!lws_frame_is_binary(wsi) && !vcp_session_heard_text(session))
         return 0;
     self->end.bytes_in += length;
+    vcp_metrics_received(length);
     if (!vc_buffer_append(&self->end.in, data, length)) {
         vcp_session_end(session, g_error_new_literal(VC_ERROR, VC_ERROR_INTERNAL,
                                                      "received more than flow control allows"));
@@ -345,6 +348,7 @@ write_data(Tenant *self, struct lws *wsi, gsize length)
         return -1;
     vc_buffer_consume(&self->end.out, length);
     self->end.bytes_out += length;
+    vcp_metrics_sent(length);
     if (self->close_code != 0)
         lws_callback_on_writable(wsi);
     return written(self, wsi, result);

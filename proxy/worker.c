@@ -21,6 +21,9 @@
 /* For an answer of the store. */
 #define STORE_TIMEOUT_MS 2000
 
+/* How often the loop's lag is measured. */
+#define LAG_PERIOD_MS 1000
+
 /* Below so many connections there is no memory worth asking back. */
 #define TRIM_FLOOR 64
 
@@ -41,6 +44,9 @@ struct VcpWorker {
     GQueue sessions;
     gboolean is_stopping, is_closed;
     VcpTimer *stop_timer;
+    VcpMetrics metrics;
+    VcpTimer *lag_timer;
+    gint64 lag_due_us;
 
     uv_async_t wake;
     uv_mutex_t lock; /* for: */
@@ -112,6 +118,38 @@ vcp_worker_load(VcpWorker *self)
     return (guint)g_atomic_int_get(&self->load);
 }
 
+const VcpMetrics *
+vcp_worker_metrics(const VcpWorker *self)
+{
+    return &self->metrics;
+}
+
+gsize
+vcp_worker_buffers(const VcpWorker *self)
+{
+    return vc_pool_in_use(self->pool);
+}
+
+/* --- the loop's lag --- */
+
+static void
+start_lag_timer(VcpWorker *self)
+{
+    uv_update_time(&self->loop);
+    self->lag_due_us = g_get_monotonic_time() + LAG_PERIOD_MS * (gint64)1000;
+    vcp_timer_start(self->lag_timer, LAG_PERIOD_MS);
+}
+
+/* What this timer waits for beyond its time, everything else on the loop waits for too. */
+static void
+on_lag_timer(gpointer data)
+{
+    VcpWorker *self = data;
+
+    vcp_metrics_lag(g_get_monotonic_time() - self->lag_due_us);
+    start_lag_timer(self);
+}
+
 /* --- tenants --- */
 
 static void
@@ -123,6 +161,7 @@ close_everything(VcpWorker *self)
     vcp_leases_free(self->leases);
     uv_close((uv_handle_t *)&self->wake, NULL);
     g_clear_pointer(&self->stop_timer, vcp_timer_free);
+    g_clear_pointer(&self->lag_timer, vcp_timer_free);
 }
 
 static void
@@ -279,6 +318,8 @@ run(gpointer data)
 {
     VcpWorker *self = data;
 
+    vcp_metrics_use(&self->metrics);
+    start_lag_timer(self);
     uv_run(&self->loop, UV_RUN_DEFAULT);
     return NULL;
 }
@@ -306,6 +347,7 @@ vcp_worker_new(const VcpShared *shared, GError **error)
     uv_loop_init(&self->loop);
     uv_async_init(&self->loop, &self->wake, on_wake);
     self->wake.data = self;
+    self->lag_timer = vcp_timer_new(&self->loop, on_lag_timer, self);
     self->resolver = shared->tokens != NULL
                          ? vcp_resolver_file_new(shared->tokens)
                          : vcp_resolver_https_new(&self->loop, shared->config);

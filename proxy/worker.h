@@ -10,6 +10,7 @@
 #include "common/tls.h"
 #include "proxy/config.h"
 #include "proxy/lease.h"
+#include "proxy/metrics.h"
 #include "proxy/session-limits.h"
 #include "proxy/resolver.h"
 
@@ -43,6 +44,10 @@ guint vcp_worker_load(VcpWorker *self);
 
 /* Websockets that are the worker's. Any thread. */
 guint vcp_worker_sessions(VcpWorker *self);
+
+/* What it has counted, and chunks that its buffers hold. Any thread. */
+const VcpMetrics *vcp_worker_metrics(const VcpWorker *self);
+gsize vcp_worker_buffers(const VcpWorker *self);
 
 /* No new sessions; those that are get VC_ERROR_SHUTDOWN, and the thread ends when they are
  * gone, or cut off after a few seconds. Any thread, once. */

@@ -8,7 +8,7 @@
 #include "common/error.h"
 #include "common/listen.h"
 #include "common/token.h"
-#include "resolver/client.h"
+#include "common/client.h"
 
 #define BASE          "/consoleresolver/"
 #define TOKEN         "token/"
@@ -18,7 +18,7 @@
 /* A connection; its certificate is looked at once. */
 typedef struct {
     gboolean is_checked;
-    VcrClientVerdict verdict;
+    VcClientVerdict verdict;
     char *name; /* nullable: subject of the certificate */
 } Peer;
 
@@ -52,19 +52,18 @@ peer_of(const Request *self)
         ->socket_context;
 }
 
-static VcrClientVerdict
+static VcClientVerdict
 verdict_on(const Request *self)
 {
     const VcrConfig *config = self->context->config;
     Peer *peer = peer_of(self);
 
     if (config->listen_insecure || config->listen_no_verify_client)
-        return VCR_CLIENT_ALLOWED;
+        return VC_CLIENT_ALLOWED;
     if (!peer->is_checked) {
         const union MHD_ConnectionInfo *info =
             MHD_get_connection_info(self->connection, MHD_CONNECTION_INFO_GNUTLS_SESSION);
-        peer->verdict =
-            vcr_client_check(info->tls_session, config->allowed_client, &peer->name);
+        peer->verdict = vc_client_check(info->tls_session, config->allowed_client, &peer->name);
         peer->is_checked = TRUE;
     }
     return peer->verdict;
@@ -235,14 +234,14 @@ static enum MHD_Result
 serve_token(Request *self, const char *escaped)
 {
     switch (verdict_on(self)) {
-    case VCR_CLIENT_NO_CERTIFICATE:
+    case VC_CLIENT_NO_CERTIFICATE:
         return send_error(self, MHD_HTTP_UNAUTHORIZED, "a client certificate is required");
-    case VCR_CLIENT_UNTRUSTED:
+    case VC_CLIENT_UNTRUSTED:
         return send_error(self, MHD_HTTP_FORBIDDEN, "the client certificate is not accepted");
-    case VCR_CLIENT_NOT_ALLOWED:
+    case VC_CLIENT_NOT_ALLOWED:
         return send_error(self, MHD_HTTP_FORBIDDEN,
                           "this client is not among those that may ask");
-    case VCR_CLIENT_ALLOWED:
+    case VC_CLIENT_ALLOWED:
         break;
     }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  * Verification of client certificates by gnutls, and names. */
-#include "resolver/client.h"
+#include "common/client.h"
 
 #include <arpa/inet.h>
 #include <gnutls/x509.h>
@@ -61,30 +61,30 @@ has_listed_name(gnutls_x509_crt_t certificate, char **allowed)
     return FALSE;
 }
 
-static VcrClientVerdict
+static VcClientVerdict
 check_names(gnutls_session_t session, char **allowed, char **name)
 {
     unsigned n = 0;
     const gnutls_datum_t *chain = gnutls_certificate_get_peers(session, &n);
     gnutls_x509_crt_t certificate;
-    VcrClientVerdict verdict = VCR_CLIENT_UNTRUSTED;
+    VcClientVerdict verdict = VC_CLIENT_UNTRUSTED;
 
     if (chain == NULL || n == 0)
-        return VCR_CLIENT_NO_CERTIFICATE;
+        return VC_CLIENT_NO_CERTIFICATE;
     gnutls_x509_crt_init(&certificate);
     if (gnutls_x509_crt_import(certificate, &chain[0], GNUTLS_X509_FMT_DER) >= 0) {
         *name = subject_of(certificate);
         verdict = allowed[0] == NULL || (*name != NULL && is_listed(allowed, *name)) ||
                           has_listed_name(certificate, allowed)
-                      ? VCR_CLIENT_ALLOWED
-                      : VCR_CLIENT_NOT_ALLOWED;
+                      ? VC_CLIENT_ALLOWED
+                      : VC_CLIENT_NOT_ALLOWED;
     }
     gnutls_x509_crt_deinit(certificate);
     return verdict;
 }
 
-VcrClientVerdict
-vcr_client_check(gnutls_session_t session, char **allowed, char **name)
+VcClientVerdict
+vc_client_check(gnutls_session_t session, char **allowed, char **name)
 {
     gnutls_typed_vdata_st purpose = {
         .type = GNUTLS_DT_KEY_PURPOSE_OID,
@@ -94,11 +94,11 @@ vcr_client_check(gnutls_session_t session, char **allowed, char **name)
 
     *name = NULL;
     if (gnutls_certificate_type_get(session) != GNUTLS_CRT_X509)
-        return VCR_CLIENT_UNTRUSTED;
+        return VC_CLIENT_UNTRUSTED;
     int n = gnutls_certificate_verify_peers(session, &purpose, 1, &status);
     if (n == GNUTLS_E_NO_CERTIFICATE_FOUND)
-        return VCR_CLIENT_NO_CERTIFICATE;
+        return VC_CLIENT_NO_CERTIFICATE;
     if (n < 0 || status != 0)
-        return VCR_CLIENT_UNTRUSTED;
+        return VC_CLIENT_UNTRUSTED;
     return check_names(session, allowed, name);
 }
