@@ -14,6 +14,7 @@
 #include "proxy/origin.h"
 
 #define PKI         "/etc/pki/libvirt-console-proxy/"
+#define ADMIN_ADDR  "unix:/run/virtconsoleproxy/admin.sock"
 #define MAX_COUNT   1000000
 #define MAX_TIME_S  86400
 #define MAX_SPENT_S (366 * 86400)
@@ -50,6 +51,10 @@ static const VcOption options[] = {
     FLAG("listen-verify-client", listen_verify_client, "Require a client certificate signed by --listen-tls-ca"),
     TEXT("listen-min-tls", listen_min_tls, "VersionTLS12", "VERSION", "Oldest TLS for clients: VersionTLS12 or VersionTLS13"),
     TEXT("listen-cipher-suites", listen_cipher_suites, NULL, "NAMES", "Ciphers for clients, IANA names separated by commas"),
+    LIST("admin-addr", admin_addr, ADMIN_ADDR, "ADDRESS", "Where administrators are answered: unix:PATH or host:port, or none; repeatable"),
+    TEXT("admin-tls-cert", admin_tls_cert, NULL, "FILE", "Certificate chain shown to administrators over TCP"),
+    TEXT("admin-tls-key", admin_tls_key, NULL, "FILE", "Its private key"),
+    TEXT("admin-tls-ca", admin_tls_ca, NULL, "FILE", "CA of the administrators' certificates, all of whom may do everything"),
     FLAG("connect-insecure", connect_insecure, "Allow services that are marked insecure"),
     LIST("allowed-target", allowed_target, NULL, "TARGET", "unix:PATH, a socket that a serial console may be at; repeatable"),
     TEXT("connect-tls-cert", connect_tls_cert, PKI "client-cert.pem", "FILE", "Certificate shown to hypervisors"),
@@ -200,6 +205,27 @@ check_targets(const VcpConfig *self, GError **error)
     return TRUE;
 }
 
+static gboolean
+check_admin(VcpConfig *self, GError **error)
+{
+    char **list = self->admin_addr;
+
+    if (g_strv_contains((const char *const *)list, "none")) {
+        if (g_strv_length(list) > 1)
+            return wrong(error, "admin-addr", "none", "stands alone");
+        g_clear_pointer(&list[0], g_free);
+    }
+    self->admin_is_default = g_strcmp0(list[0], ADMIN_ADDR) == 0 && list[1] == NULL;
+    for (char **address = list; *address != NULL; address++) {
+        if (!g_str_has_prefix(*address, "unix:") &&
+            (self->admin_tls_cert == NULL || self->admin_tls_key == NULL ||
+             self->admin_tls_ca == NULL))
+            return wrong(error, "admin-addr", *address,
+                         "needs --admin-tls-cert, --admin-tls-key and --admin-tls-ca");
+    }
+    return TRUE;
+}
+
 static void
 default_to(char **field, const char *value)
 {
@@ -291,9 +317,9 @@ vcp_config_parse(int argc, char **argv, GError **error)
     if (!vc_options_parse(options, self, argc, argv, summary, error) ||
         !check_min_tls(self, error) || !check_cipher_suites(self, error) ||
         !check_origins(self, error) || !check_targets(self, error) ||
-        !check_token_use(self, error) || !check_resolver(self, error) ||
-        !check_store(self, error) || !check_web_dir(self, error) ||
-        !check_log_level(self, error))
+        !check_admin(self, error) || !check_token_use(self, error) ||
+        !check_resolver(self, error) || !check_store(self, error) ||
+        !check_web_dir(self, error) || !check_log_level(self, error))
         return NULL;
     if (self->workers == 0)
         self->workers = g_get_num_processors();

@@ -18,6 +18,9 @@ typedef struct {
     char **allowed_target; /* "unix:PATH" */
     char *connect_tls_cert, *connect_tls_key, *connect_tls_ca;
 
+    char **admin_addr;                                   /* empty: none */
+    char *admin_tls_cert, *admin_tls_key, *admin_tls_ca; /* nullable */
+
     char *resolver_mode; /* "builtin" or "external" */
     char *resolver_tokens;
     char *resolver_uri;
@@ -48,6 +51,7 @@ typedef struct {
     gboolean version;
 
     /* Derived */
+    gboolean admin_is_default;      /* the address is: it may be missing */
     VcpStoreAddress *store_address; /* NULL: in memory; without what is in the password file */
     gboolean is_single_use;
     gboolean any_origin;  /* --allowed-origin '*' */

@@ -13,6 +13,7 @@
 #include "common/listen.h"
 #include "common/tls.h"
 #include "common/token.h"
+#include "proxy/admin.h"
 #include "proxy/drain.h"
 #include "proxy/front.h"
 #include "proxy/listener.h"
@@ -34,6 +35,7 @@ struct VcpDaemon {
     uv_signal_t watches[G_N_ELEMENTS(signals)];
     gboolean is_watching;
     VcpDrain *drain; /* nullable: not draining */
+    VcpAdmin *admin; /* nullable: no longer, or not yet */
 };
 
 /* --- what is loaded --- */
@@ -195,6 +197,24 @@ start_listening(VcpDaemon *self, GError **error)
     return TRUE;
 }
 
+static void start_draining(guint timeout_s, gpointer data);
+
+static gboolean
+start_admin(VcpDaemon *self, GError **error)
+{
+    VcpAdminSetup setup = {
+        .shared = &self->shared,
+        .loop = &self->loop,
+        .workers = self->workers,
+        .n_workers = self->n_workers,
+        .drain = start_draining,
+        .data = self,
+    };
+
+    self->admin = vcp_admin_new(&setup, error);
+    return self->admin != NULL;
+}
+
 static void on_signal(uv_signal_t *watch, int number);
 
 static void
@@ -218,7 +238,8 @@ start(VcpDaemon *self, GError **error)
         return FALSE;
     raise_descriptor_limit(config);
     watch_signals(self);
-    if (!make_workers(self, error) || !start_listening(self, error))
+    if (!make_workers(self, error) || !start_listening(self, error) ||
+        !start_admin(self, error))
         return FALSE;
     if (config->listen_insecure)
         g_warning("clients are served in clear text (--listen-insecure): tokens and screens "
@@ -294,6 +315,7 @@ static void
 stop(VcpDaemon *self)
 {
     g_clear_pointer(&self->drain, vcp_drain_free);
+    vcp_admin_stop(self->admin);
     g_ptr_array_set_size(self->listeners, 0);
     close_signals(self);
     for (guint i = 0; i < self->n_workers; i++)
@@ -321,9 +343,12 @@ count_sessions(gpointer data)
 }
 
 static void
-start_draining(VcpDaemon *self, guint timeout_s)
+start_draining(guint timeout_s, gpointer data)
 {
+    VcpDaemon *self = data;
+
     g_atomic_int_set(&self->shared.is_draining, TRUE);
+    vcp_drain_free(self->drain);
     self->drain = vcp_drain_new(&self->loop, timeout_s, count_sessions, on_drained, self);
     g_message("draining: %u sessions may end by themselves within %u s", count_sessions(self),
               timeout_s);
@@ -337,7 +362,7 @@ on_signal(uv_signal_t *watch, int number)
     if (number == SIGHUP) {
         reload(self);
     } else if (number == SIGTERM && self->config->drain_timeout_s > 0 && self->drain == NULL) {
-        start_draining(self, self->config->drain_timeout_s);
+        start_draining(self->config->drain_timeout_s, self);
     } else {
         g_message("stopping: %s", g_strsignal(number));
         stop(self);
@@ -351,6 +376,7 @@ vcp_daemon_run(VcpDaemon *self)
     for (guint i = 0; i < self->n_workers; i++)
         g_clear_pointer(&self->workers[i], vcp_worker_free);
     self->n_workers = 0;
+    g_clear_pointer(&self->admin, vcp_admin_free);
     g_message("stopped");
 }
 
@@ -364,6 +390,7 @@ vcp_daemon_free(VcpDaemon *self)
     close_signals(self);
     for (guint i = 0; i < self->n_workers; i++)
         vcp_worker_free(self->workers[i]);
+    vcp_admin_free(self->admin);
     uv_run(&self->loop, UV_RUN_DEFAULT);
     uv_loop_close(&self->loop);
     g_free(self->workers);

@@ -41,7 +41,7 @@ vcp_drain_new(uv_loop_t *loop, guint timeout_s, VcpDrainCount count, VcpDrained 
     self->data = data;
     self->deadline_ms = uv_now(loop) + timeout_s * G_GUINT64_CONSTANT(1000);
     self->timer = vcp_timer_new(loop, look, self);
-    vcp_timer_start(self->timer, 0);
+    vcp_timer_start(self->timer, LOOK_MS);
     return self;
 }
 

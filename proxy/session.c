@@ -58,6 +58,7 @@ struct VcpSession {
     VcpTimer *clock;
     guint64 clock_due_ms; /* 0: stopped */
     guint64 started_ms;
+    gint64 began_us;     /* since 1970; when its console was known */
     gint64 asked_us;     /* when the resolver was */
     guint64 deadline_ms; /* of the handshake, the refusal or the close */
     guint64 patience_ms; /* until the handshake's time is up; 0: it has no time of its own */
@@ -76,6 +77,25 @@ static const VcpConfig *
 config_of(const VcpSession *self)
 {
     return vcp_worker_shared(self->worker)->config;
+}
+
+gboolean
+vcp_session_describe(const VcpSession *self, VcpSessionInfo *info)
+{
+    if (self->id == 0)
+        return FALSE;
+    *info = (VcpSessionInfo){
+        .id = self->id,
+        .token_id = self->token_id,
+        .client = self->client,
+        .console = self->service->address,
+        .state = vcp_metrics_state_name(self->state),
+        .type = self->service->type,
+        .began_us = self->began_us,
+        .bytes_in = self->ends[VCP_TENANT]->bytes_in,
+        .bytes_out = self->ends[VCP_TENANT]->bytes_out,
+    };
+    return TRUE;
 }
 
 /* --- the end of a session --- */
@@ -373,6 +393,7 @@ on_resolved(VcService *service, const GError *error, gpointer data)
     } else {
         self->id = __atomic_add_fetch(&last_id, 1, __ATOMIC_RELAXED);
         self->service = vc_service_ref(service);
+        self->began_us = g_get_real_time();
         log_start(self);
         vcp_metrics_started(service->type);
         claim(self);

@@ -32,6 +32,11 @@ typedef struct {
     char *client; /* full */
 } Accepted;
 
+typedef struct {
+    VcpWorkerFunc func;
+    gpointer data;
+} Call;
+
 struct VcpWorker {
     const VcpShared *shared;
     GThread *thread; /* nullable: not started */
@@ -51,6 +56,7 @@ struct VcpWorker {
     uv_async_t wake;
     uv_mutex_t lock; /* for: */
     GArray *accepted;
+    GArray *calls;
     gboolean stop_asked;
 
     guint peak;     /* of load, since memory was last given back */
@@ -204,6 +210,19 @@ vcp_worker_remove_session(VcpWorker *self, GList *link)
     g_atomic_int_add(&self->n_sessions, -1);
 }
 
+void
+vcp_worker_each_session(VcpWorker *self, void (*func)(VcpSession *, gpointer), gpointer data)
+{
+    GList *next;
+
+    for (GList *at = self->sessions.head; at != NULL; at = next) {
+        VcpEndpoint *tenant = at->data;
+        next = at->next; /* it may end meanwhile */
+        if (tenant->session != NULL)
+            func(tenant->session, data);
+    }
+}
+
 /* The allocator keeps what a crowd has left behind, scattered as it is, until it is asked for
  * it. */
 static void
@@ -274,6 +293,15 @@ take_accepted(VcpWorker *self, GArray *accepted)
 }
 
 static void
+make_calls(VcpWorker *worker /* nullable */, GArray *calls)
+{
+    for (guint i = 0; i < calls->len; i++) {
+        Call *call = &g_array_index(calls, Call, i);
+        call->func(worker, call->data);
+    }
+}
+
+static void
 on_wake(uv_async_t *wake)
 {
     VcpWorker *self = wake->data;
@@ -281,10 +309,13 @@ on_wake(uv_async_t *wake)
     uv_mutex_lock(&self->lock);
     g_autoptr(GArray) accepted = self->accepted;
     self->accepted = g_array_new(FALSE, FALSE, sizeof(Accepted));
+    g_autoptr(GArray) calls = self->calls;
+    self->calls = g_array_new(FALSE, FALSE, sizeof(Call));
     gboolean stop = self->stop_asked;
     uv_mutex_unlock(&self->lock);
 
     take_accepted(self, accepted);
+    make_calls(self, calls);
     if (stop && !self->is_stopping)
         start_stopping(self);
     close_if_done(self);
@@ -298,6 +329,17 @@ vcp_worker_adopt(VcpWorker *self, int fd, char *client)
     g_atomic_int_inc(&self->load);
     uv_mutex_lock(&self->lock);
     g_array_append_val(self->accepted, one);
+    uv_mutex_unlock(&self->lock);
+    uv_async_send(&self->wake);
+}
+
+void
+vcp_worker_call(VcpWorker *self, VcpWorkerFunc func, gpointer data)
+{
+    Call call = {func, data};
+
+    uv_mutex_lock(&self->lock);
+    g_array_append_val(self->calls, call);
     uv_mutex_unlock(&self->lock);
     uv_async_send(&self->wake);
 }
@@ -343,6 +385,7 @@ vcp_worker_new(const VcpShared *shared, GError **error)
     self->shared = shared;
     uv_mutex_init(&self->lock);
     self->accepted = g_array_new(FALSE, FALSE, sizeof(Accepted));
+    self->calls = g_array_new(FALSE, FALSE, sizeof(Call));
     self->pool = vc_pool_new();
     uv_loop_init(&self->loop);
     uv_async_init(&self->loop, &self->wake, on_wake);
@@ -379,6 +422,8 @@ vcp_worker_free(VcpWorker *self)
     g_assert(failure == 0);
     vc_pool_free(self->pool);
     g_array_unref(self->accepted);
+    make_calls(NULL, self->calls);
+    g_array_unref(self->calls);
     uv_mutex_destroy(&self->lock);
     g_free(self);
 }

@@ -9,6 +9,7 @@
 #include "common/buffer.h"
 #include "common/tls.h"
 #include "proxy/config.h"
+#include "proxy/endpoint.h"
 #include "proxy/lease.h"
 #include "proxy/metrics.h"
 #include "proxy/session-limits.h"
@@ -41,6 +42,11 @@ void vcp_worker_adopt(VcpWorker *self, int fd, char *client);
 
 /* Connections that are or will be the worker's. Any thread. */
 guint vcp_worker_load(VcpWorker *self);
+
+/* Calls func on the worker's thread soon. Where the thread ends before that, func is called
+ * with NULL for the worker by vcp_worker_free(). Main thread, until vcp_worker_stop(). */
+typedef void (*VcpWorkerFunc)(VcpWorker *worker, gpointer data);
+void vcp_worker_call(VcpWorker *self, VcpWorkerFunc func, gpointer data);
 
 /* Websockets that are the worker's. Any thread. */
 guint vcp_worker_sessions(VcpWorker *self);
@@ -78,6 +84,10 @@ void vcp_worker_add_half_open(VcpWorker *self, GList *link);
 void vcp_worker_add_session(VcpWorker *self, GList *link);
 void vcp_worker_remove_half_open(VcpWorker *self, GList *link);
 void vcp_worker_remove_session(VcpWorker *self, GList *link);
+
+/* Calls func for each session. */
+void vcp_worker_each_session(VcpWorker *self, void (*func)(VcpSession *, gpointer),
+                             gpointer data);
 
 /* The tenant is gone for good. */
 void vcp_worker_released(VcpWorker *self);
