@@ -91,6 +91,7 @@ static const VcOption options[] = {
     COUNT("max-sessions-per-token", max_sessions_per_token, "32", "The same for one token"),
     COUNT("max-sessions-per-console", max_sessions_per_console, "32", "The same for one console"),
     COUNT("max-sessions-per-address", max_sessions_per_address, "256", "The same for one client address"),
+    TEXT("audit-log", audit_log, NULL, "FILE", "Record the start and end of each session here, as lines of JSON (in the journal, where there is one)"),
     {"verbose", 'v', VC_OPTION_BOOLEAN, AT(verbose), NULL, 0, 0, NULL, "The same as --log-level info"},
     TEXT("log-level", log_level, "message", "LEVEL", "error, warning, message, info or debug"),
     FLAG("version", version, "Print the version and exit"),

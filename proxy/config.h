@@ -46,6 +46,7 @@ typedef struct {
     guint max_sessions, max_sessions_per_token, max_sessions_per_console,
         max_sessions_per_address; /* 0: no limit */
 
+    char *audit_log; /* nullable */
     gboolean verbose;
     char *log_level;
     gboolean version;

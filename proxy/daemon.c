@@ -14,6 +14,7 @@
 #include "common/tls.h"
 #include "common/token.h"
 #include "proxy/admin.h"
+#include "proxy/audit.h"
 #include "proxy/drain.h"
 #include "proxy/front.h"
 #include "proxy/listener.h"
@@ -128,6 +129,19 @@ load_store(VcpDaemon *self, GError **error)
     return TRUE;
 }
 
+static gboolean
+load_audit(VcpDaemon *self, GError **error)
+{
+    GError *why = NULL;
+
+    /* NULL without an error: there is neither a file nor a journal. */
+    self->shared.audit = vcp_audit_new(self->config->audit_log, &why);
+    if (why == NULL)
+        return TRUE;
+    g_propagate_error(error, why);
+    return FALSE;
+}
+
 static void
 raise_descriptor_limit(const VcpConfig *config)
 {
@@ -234,7 +248,7 @@ start(VcpDaemon *self, GError **error)
     const VcpConfig *config = self->config;
 
     if (!vcp_front_check(config, error) || !load_credentials(self, error) ||
-        !load_resolver(self, error) || !load_store(self, error))
+        !load_resolver(self, error) || !load_store(self, error) || !load_audit(self, error))
         return FALSE;
     raise_descriptor_limit(config);
     watch_signals(self);
@@ -304,6 +318,15 @@ reload(VcpDaemon *self)
 }
 
 static void
+reopen_audit(VcpDaemon *self)
+{
+    g_autoptr(GError) error = NULL;
+
+    if (!vcp_audit_reopen(self->shared.audit, &error))
+        g_warning("the audit log stays what it was: %s", error->message);
+}
+
+static void
 close_signals(VcpDaemon *self)
 {
     for (gsize i = 0; self->is_watching && i < G_N_ELEMENTS(signals); i++)
@@ -360,6 +383,7 @@ on_signal(uv_signal_t *watch, int number)
     VcpDaemon *self = watch->data;
 
     if (number == SIGHUP) {
+        reopen_audit(self);
         reload(self);
     } else if (number == SIGTERM && self->config->drain_timeout_s > 0 && self->drain == NULL) {
         start_draining(self->config->drain_timeout_s, self);
@@ -400,6 +424,7 @@ vcp_daemon_free(VcpDaemon *self)
     vcp_memory_free(self->shared.memory);
     vcp_lease_hub_free(self->shared.hub);
     vcp_spice_live_free(self->shared.live);
+    vcp_audit_free(self->shared.audit);
     vc_tls_credentials_unref(self->shared.store_credentials);
     curl_global_cleanup();
     g_free(self);

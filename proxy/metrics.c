@@ -117,6 +117,13 @@ vcp_metrics_store_error(void)
 }
 
 void
+vcp_metrics_audit_error(void)
+{
+    if (here != NULL)
+        count(&here->audit_errors);
+}
+
+void
 vcp_metrics_lag(gint64 us)
 {
     if (here != NULL)
@@ -145,6 +152,7 @@ vcp_metrics_add(VcpMetrics *sum, const VcpMetrics *from)
     add(sum->resolved, from->resolved, VCP_N_RESOLVED);
     add(sum->tls_errors, from->tls_errors, VCP_N_TLS);
     add(&sum->store_errors, &from->store_errors, 1);
+    add(&sum->audit_errors, &from->audit_errors, 1);
     vc_histogram_merge(&sum->resolver, &from->resolver);
     vc_histogram_merge(&sum->lag, &from->lag);
 }
@@ -218,6 +226,8 @@ write_errors(const VcpMetrics *sum, GString *text)
     vc_metrics_one(text, PREFIX "store_errors_total", "counter",
                    "Requests to the shared store that got no answer of use.",
                    sum->store_errors);
+    vc_metrics_one(text, PREFIX "audit_errors_total", "counter",
+                   "Audit records that could not be written.", sum->audit_errors);
 }
 
 void

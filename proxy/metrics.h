@@ -27,7 +27,7 @@ typedef struct {
     guint64 received, sent; /* bytes, from clients and to them */
     guint64 resolved[VCP_N_RESOLVED];
     guint64 tls_errors[VCP_N_TLS];
-    guint64 store_errors;
+    guint64 store_errors, audit_errors;
     VcHistogram resolver, lag;
 } VcpMetrics;
 
@@ -62,6 +62,7 @@ void vcp_metrics_resolved(gint64 us, VcError code);
 
 void vcp_metrics_tls_error(VcpTlsSide side);
 void vcp_metrics_store_error(void);
+void vcp_metrics_audit_error(void);
 void vcp_metrics_lag(gint64 us);
 
 /* Adds from to sum; sum: of the caller alone. Any thread. */

@@ -13,6 +13,7 @@
 #include "common/address.h"
 #include "common/token.h"
 #include "proxy/admission.h"
+#include "proxy/audit.h"
 #include "proxy/compute.h"
 #include "proxy/handshake.h"
 #include "proxy/liveness.h"
@@ -58,6 +59,7 @@ struct VcpSession {
     VcpTimer *clock;
     guint64 clock_due_ms; /* 0: stopped */
     guint64 started_ms;
+    guint audit_ticket;
     gint64 began_us;     /* since 1970; when its console was known */
     gint64 asked_us;     /* when the resolver was */
     guint64 deadline_ms; /* of the handshake, the refusal or the close */
@@ -101,8 +103,12 @@ vcp_session_describe(const VcpSession *self, VcpSessionInfo *info)
 /* --- the end of a session --- */
 
 static void
-log_start(const VcpSession *self)
+log_start(VcpSession *self)
 {
+    VcpSessionInfo info;
+
+    vcp_session_describe(self, &info);
+    self->audit_ticket = vcp_audit_start(vcp_worker_shared(self->worker)->audit, &info);
     g_info("session %" G_GUINT64_FORMAT " started: token %s client %s console %s %s", self->id,
            self->token_id, self->client, vc_console_type_name(self->service->type),
            self->service->address);
@@ -119,7 +125,11 @@ log_end(const VcpSession *self)
               vc_error_close_code(code), vc_error_name(code), self->reason->message);
         return;
     }
+    VcpSessionInfo info;
     double seconds = (double)(now_ms(self) - self->started_ms) / 1000;
+    vcp_session_describe(self, &info);
+    vcp_audit_end(vcp_worker_shared(self->worker)->audit, self->audit_ticket, &info, seconds,
+                  code);
     g_log(G_LOG_DOMAIN, vc_error_log_level(code),
           "session %" G_GUINT64_FORMAT
           " ended: token %s client %s console %s %s seconds %.1f received %" G_GUINT64_FORMAT

@@ -26,7 +26,8 @@ typedef struct {
     VcTlsCredentials *store_credentials; /* nullable: the store needs none */
     VcpLeaseHub *hub;
     VcpSpiceLive *live;
-    int is_draining; /* atomic: no new sessions, those that are may stay */
+    struct VcpAudit *audit; /* nullable: nobody wants to know */
+    int is_draining;        /* atomic: no new sessions, those that are may stay */
 } VcpShared;
 
 typedef struct VcpWorker VcpWorker;
