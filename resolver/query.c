@@ -9,6 +9,7 @@
 #include "common/listen.h"
 #include "common/token.h"
 #include "common/client.h"
+#include "resolver/metrics.h"
 
 #define BASE          "/consoleresolver/"
 #define TOKEN         "token/"
@@ -26,6 +27,8 @@ typedef struct {
     VcrQueryContext *context;
     struct MHD_Connection *connection;
     gsize body_size;
+    gint64 begun_us;                 /* monotonic */
+    gboolean is_query;               /* for a token */
     char token_id[VC_TOKEN_ID_SIZE]; /* empty: there is no token */
     VcrRecord *record;               /* nullable */
     VcrPasswordQuery *query;         /* nullable: its password is being read */
@@ -92,6 +95,8 @@ log_answer(const Request *self, unsigned status, const char *what)
     const char *name = peer_of(self)->name;
     g_autofree char *client = client_address(self);
 
+    if (self->is_query)
+        vcr_metrics_query(status, g_get_monotonic_time() - self->begun_us);
     g_info("client %s %s token %s: %u %s", client, name != NULL ? name : "(no certificate)",
            self->token_id[0] != '\0' ? self->token_id : "-", status, what);
 }
@@ -233,6 +238,7 @@ look_up(Request *self, const char *token)
 static enum MHD_Result
 serve_token(Request *self, const char *escaped)
 {
+    self->is_query = TRUE;
     switch (verdict_on(self)) {
     case VC_CLIENT_NO_CERTIFICATE:
         return send_error(self, MHD_HTTP_UNAUTHORIZED, "a client certificate is required");
@@ -255,6 +261,17 @@ serve_token(Request *self, const char *escaped)
 }
 
 /* --- paths --- */
+
+/* Names of libvirtd and numbers of guests are for those who may ask for tokens. */
+static enum MHD_Result
+serve_metrics(Request *self)
+{
+    if (verdict_on(self) != VC_CLIENT_ALLOWED)
+        return send_error(self, MHD_HTTP_FORBIDDEN, "this client may not ask");
+    return send_text(self, MHD_HTTP_OK,
+                     vcr_metrics_text(self->context->config, self->context->registry),
+                     "text/plain; version=0.0.4; charset=utf-8");
+}
 
 static enum MHD_Result
 serve_ready(Request *self)
@@ -289,6 +306,8 @@ route(Request *self, const char *url)
         return send_plain(self, MHD_HTTP_OK, "ok\n");
     if (strcmp(url, "/readyz") == 0)
         return serve_ready(self);
+    if (strcmp(url, "/metrics") == 0)
+        return serve_metrics(self);
     return send_error(self, MHD_HTTP_NOT_FOUND, "there is nothing at this path");
 }
 
@@ -302,6 +321,7 @@ request_new(VcrQueryContext *context, struct MHD_Connection *connection)
     g_atomic_int_inc(&context->in_flight);
     self->context = context;
     self->connection = connection;
+    self->begun_us = g_get_monotonic_time();
     return self;
 }
 
