@@ -313,7 +313,10 @@ state_path(const char *file)
 
     if (file != NULL)
         return g_strconcat(file, ".open", NULL);
-    return directory != NULL ? g_build_filename(directory, STATE_FILE, NULL) : NULL;
+    if (directory == NULL)
+        return NULL;
+    g_auto(GStrv) directories = g_strsplit(directory, ":", 2);
+    return g_build_filename(directories[0], STATE_FILE, NULL);
 }
 
 static gboolean

@@ -7,7 +7,7 @@ import sys
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
-from lab import case, fakes, tap
+from lab import case, fakes, spice, tap
 from lab.case import vnc
 from lab.ws import PING, PONG
 
@@ -111,6 +111,21 @@ class Drain(case.Case):
             self.assertTrue(proxy.is_alive())
             sock.drop()
             self.assertEqual(proxy.process.wait(30), 0)
+
+    def test_spice_session_opens_further_channels(self):
+        """They are parts of a session that is; a main channel would be one more."""
+        vm = self.start_guest(spice="tls")
+        service = {"type": "spice", "address": f"localhost:{vm.spice_port}"}
+        proxy = self.start_daemon({"spice": service}, drain_timeout=LONG)
+        main, session, listed = spice.open_main(self.websocket(proxy, "spice"))
+        self.drain(proxy)
+        for kind, number in sorted(listed):
+            channel = spice.Channel(self.websocket(proxy, "spice"))
+            channel.login(session, kind, number)
+        with self.assertRaises(spice.Refused):
+            spice.open_main(self.websocket(proxy, "spice"))
+        main.sock.close()
+        self.assertEqual(proxy.process.wait(30), 0)
 
     def test_reload_while_draining(self):
         proxy = self.start()
