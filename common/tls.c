@@ -124,6 +124,17 @@ vc_tls_credentials_load(const char *cert, const char *key, const char *ca,
     return load(self, cert, key, ca, flag_prefix, error) ? g_steal_pointer(&self) : NULL;
 }
 
+gboolean
+vc_tls_credentials_add_crl(VcTlsCredentials *self, const char *path, const char *flag,
+                           GError **error)
+{
+    if (!vc_tls_check_file(path, flag, error))
+        return FALSE;
+    int n = gnutls_certificate_set_x509_crl_file(self->certificate, path, GNUTLS_X509_FMT_PEM);
+    return n > 0 ||
+           wrong(error, path, n == 0 ? "contains no CRL" : gnutls_strerror(n), flag, "");
+}
+
 VcTlsCredentials *
 vc_tls_credentials_ref(VcTlsCredentials *self)
 {

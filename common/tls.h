@@ -20,6 +20,11 @@ typedef struct {
 VcTlsCredentials *vc_tls_credentials_load(const char *cert, const char *key, const char *ca,
                                           const char *flag_prefix, GError **error);
 
+/* Certificates that the lists in this PEM file revoke are not accepted. Before anybody shares
+ * them. Errors: as above; flag: the whole one. */
+gboolean vc_tls_credentials_add_crl(VcTlsCredentials *self, const char *path, const char *flag,
+                                    GError **error);
+
 VcTlsCredentials *vc_tls_credentials_ref(VcTlsCredentials *self);
 void vc_tls_credentials_unref(VcTlsCredentials *self); /* nullable */
 

@@ -14,7 +14,7 @@
 #define MAX_BODY      65536
 #define MAX_DRAIN_S   86400
 #define ANSWER_MS     3000 /* that workers have */
-#define TEXT          "text/plain; charset=utf-8"
+#define PLAIN         "text/plain; charset=utf-8"
 #define METRICS       "text/plain; version=0.0.4; charset=utf-8"
 #define INVALID_DRAIN "timeout must be a whole number of seconds\n"
 
@@ -47,7 +47,7 @@ send_text(const Request *self, unsigned status, char *text, const char *type)
 static enum MHD_Result
 send_plain(const Request *self, unsigned status, const char *text)
 {
-    return send_text(self, status, g_strdup(text), TEXT);
+    return send_text(self, status, g_strdup(text), PLAIN);
 }
 
 static enum MHD_Result
@@ -76,7 +76,7 @@ sum_of(const VcpAdminSetup *setup)
 static gboolean
 is_draining(const VcpAdminSetup *setup)
 {
-    return g_atomic_int_get(&setup->shared->is_draining);
+    return g_atomic_int_get(setup->shared->is_draining);
 }
 
 static guint64
@@ -282,7 +282,7 @@ route(Request *self, const char *url, const char *method)
 static gboolean
 is_allowed(const Request *self)
 {
-    static char *nobody[] = {NULL};
+    static char *anybody[] = {NULL};
     const union MHD_ConnectionInfo *info =
         MHD_get_connection_info(self->connection, MHD_CONNECTION_INFO_GNUTLS_SESSION);
     g_autofree char *name = NULL;
@@ -290,7 +290,8 @@ is_allowed(const Request *self)
     if (MHD_lookup_connection_value(self->connection, MHD_HEADER_KIND, "Origin") != NULL)
         return FALSE;
     return info == NULL || info->tls_session == NULL ||
-           vc_client_check(info->tls_session, nobody, &name) == VC_CLIENT_ALLOWED;
+           vc_client_check(info->tls_session, self->context->trust, anybody, &name) ==
+               VC_CLIENT_ALLOWED;
 }
 
 static Request *

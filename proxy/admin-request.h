@@ -2,6 +2,7 @@
  * One request of an administrator. On the main thread. */
 #pragma once
 
+#include <gnutls/x509.h>
 #include <microhttpd.h>
 
 #include "proxy/admin.h"
@@ -9,9 +10,10 @@
 /* What requests share. */
 typedef struct {
     VcpAdminSetup setup;
-    uv_async_t wake; /* workers have answered */
-    GQueue waiting;  /* of requests that wait for them */
-    gint64 began_us; /* since 1970 */
+    uv_async_t wake;                /* workers have answered */
+    GQueue waiting;                 /* of requests that wait for them */
+    gint64 began_us;                /* since 1970 */
+    gnutls_x509_trust_list_t trust; /* the administrators' CA; NULL: unix sockets only */
 } VcpAdminContext;
 
 /* For MHD_start_daemon(); cls: the VcpAdminContext. */

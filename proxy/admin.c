@@ -136,19 +136,62 @@ read_file(const char *path, const char *flag, char **text, GError **error)
                              g_file_get_contents(path, text, NULL, error));
 }
 
+/* libmicrohttpd says of a broken file only that it could not start. */
 static gboolean
-load_certificates(VcpAdmin *self, GError **error)
+check_certificates(const VcpConfig *config, GError **error)
 {
-    const VcpConfig *config = self->context.setup.shared->config;
-    /* libmicrohttpd says of a broken file only that it could not start */
     g_autoptr(VcTlsCredentials) probe =
         vc_tls_credentials_load(config->admin_tls_cert, config->admin_tls_key,
                                 config->admin_tls_ca, "--admin-tls", error);
 
-    return probe != NULL &&
+    return probe != NULL;
+}
+
+static gboolean
+load_trust(VcpAdmin *self)
+{
+    gnutls_datum_t ca = {(unsigned char *)self->ca, (unsigned)strlen(self->ca)};
+
+    if (self->context.trust == NULL) {
+        gnutls_x509_trust_list_init(&self->context.trust, 0);
+        gnutls_x509_trust_list_add_trust_mem(self->context.trust, &ca, NULL,
+                                             GNUTLS_X509_FMT_PEM, 0, 0);
+    }
+    return TRUE;
+}
+
+static gboolean
+load_certificates(VcpAdmin *self, GError **error)
+{
+    const VcpConfig *config = self->context.setup.shared->config;
+
+    return check_certificates(config, error) &&
            read_file(config->admin_tls_cert, "--admin-tls-cert", &self->cert, error) &&
            read_file(config->admin_tls_key, "--admin-tls-key", &self->key, error) &&
-           read_file(config->admin_tls_ca, "--admin-tls-ca", &self->ca, error);
+           read_file(config->admin_tls_ca, "--admin-tls-ca", &self->ca, error) &&
+           load_trust(self);
+}
+
+static gboolean
+is_unix(const char *address)
+{
+    return g_str_has_prefix(address, "unix:");
+}
+
+gboolean
+vcp_admin_check(const VcpConfig *config, GError **error)
+{
+    for (char **address = config->admin_addr; *address != NULL; address++) {
+        if (config->admin_is_default)
+            return TRUE;
+        if (!vc_listen_check(*address, error)) {
+            g_prefix_error(error, "--admin-addr: ");
+            return FALSE;
+        }
+        if (!is_unix(*address) && !check_certificates(config, error))
+            return FALSE;
+    }
+    return TRUE;
 }
 
 /* Nobody gets in between the socket's making and its mode. */
@@ -167,7 +210,7 @@ listen_privately(const char *address, const char *path /* nullable */, GError **
 static gboolean
 add_server(VcpAdmin *self, const char *address, GError **error)
 {
-    const char *path = g_str_has_prefix(address, "unix:") ? address + strlen("unix:") : NULL;
+    const char *path = is_unix(address) ? address + strlen("unix:") : NULL;
 
     if (path == NULL && !load_certificates(self, error))
         return FALSE;
@@ -279,6 +322,8 @@ free_admin(uv_handle_t *wake)
     VcpAdmin *self = wake->data;
 
     g_ptr_array_unref(self->servers);
+    if (self->context.trust != NULL)
+        gnutls_x509_trust_list_deinit(self->context.trust, 1);
     g_free(self->cert);
     vc_secret_free(self->key);
     g_free(self->ca);

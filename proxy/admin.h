@@ -16,6 +16,9 @@ typedef struct {
 
 typedef struct VcpAdmin VcpAdmin;
 
+/* Whether its addresses and files will do, without listening. Errors: VC_ERROR_CONFIG. */
+gboolean vcp_admin_check(const VcpConfig *config, GError **error);
+
 /* Listens at --admin-addr. A default address that cannot be had is a warning, all else is
  * VC_ERROR_CONFIG. What setup points to: not owned. */
 VcpAdmin *vcp_admin_new(const VcpAdminSetup *setup, GError **error);

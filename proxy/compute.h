@@ -14,6 +14,7 @@ typedef struct {
     VcTlsCredentials *credentials; /* not owned; NULL: TLS cannot be started */
     guint connect_timeout_s;
     gboolean is_chardev; /* one byte a TLS record, small pieces gathered, left by vcp_leave() */
+    guint settle_ms;     /* it is not closed by us earlier than so long after it stood */
 } VcpComputeSetup;
 
 /* Starts a connection to service's address, and TLS on it where tls is set; returns at

@@ -9,37 +9,14 @@
 #include <sys/stat.h>
 
 #include "common/error.h"
-#include "common/log.h"
-#include "common/options.h"
 #include "proxy/origin.h"
 
 #define PKI         "/etc/pki/libvirt-console-proxy/"
 #define ADMIN_ADDR  "unix:/run/virtconsoleproxy/admin.sock"
-#define MAX_COUNT   1000000
 #define MAX_TIME_S  86400
 #define MAX_SPENT_S (366 * 86400)
 
 #define AT(field) G_STRUCT_OFFSET(VcpConfig, field)
-#define FLAG(name, field, help)                                                                \
-    {                                                                                          \
-        name, 0, VC_OPTION_BOOLEAN, AT(field), NULL, 0, 0, NULL, help                          \
-    }
-#define TEXT(name, field, def, arg, help)                                                      \
-    {                                                                                          \
-        name, 0, VC_OPTION_STRING, AT(field), def, 0, 0, arg, help                             \
-    }
-#define LIST(name, field, def, arg, help)                                                      \
-    {                                                                                          \
-        name, 0, VC_OPTION_STRINGS, AT(field), def, 0, 0, arg, help                            \
-    }
-#define COUNT(name, field, def, help)                                                          \
-    {                                                                                          \
-        name, 0, VC_OPTION_INTEGER, AT(field), def, 0, MAX_COUNT, "N", help                    \
-    }
-#define TIME(name, field, def, help)                                                           \
-    {                                                                                          \
-        name, 0, VC_OPTION_INTEGER, AT(field), def, 1, MAX_TIME_S, "SECONDS", help             \
-    }
 
 /* clang-format off */
 static const VcOption options[] = {
@@ -48,6 +25,7 @@ static const VcOption options[] = {
     TEXT("listen-tls-cert", listen_tls_cert, PKI "server-cert.pem", "FILE", "Certificate chain shown to clients"),
     TEXT("listen-tls-key", listen_tls_key, PKI "server-key.pem", "FILE", "Its private key"),
     TEXT("listen-tls-ca", listen_tls_ca, PKI "server-ca.pem", "FILE", "CA of client certificates, for --listen-verify-client"),
+    TEXT("listen-tls-crl", listen_tls_crl, NULL, "FILE", "Client certificates that are revoked, for --listen-verify-client"),
     FLAG("listen-verify-client", listen_verify_client, "Require a client certificate signed by --listen-tls-ca"),
     TEXT("listen-min-tls", listen_min_tls, "VersionTLS12", "VERSION", "Oldest TLS for clients: VersionTLS12 or VersionTLS13"),
     TEXT("listen-cipher-suites", listen_cipher_suites, NULL, "NAMES", "Ciphers for clients, IANA names separated by commas"),
@@ -60,6 +38,7 @@ static const VcOption options[] = {
     TEXT("connect-tls-cert", connect_tls_cert, PKI "client-cert.pem", "FILE", "Certificate shown to hypervisors"),
     TEXT("connect-tls-key", connect_tls_key, PKI "client-key.pem", "FILE", "Its private key"),
     TEXT("connect-tls-ca", connect_tls_ca, PKI "client-ca.pem", "FILE", "CA of the hypervisors' certificates"),
+    TEXT("connect-tls-crl", connect_tls_crl, NULL, "FILE", "Hypervisors' certificates that are revoked"),
     TEXT("resolver-mode", resolver_mode, "builtin", "MODE", "Who knows the tokens: builtin (a file) or external (a resolver)"),
     TEXT("resolver-tokens", resolver_tokens, "/etc/libvirt/consoleproxy/tokens.json", "FILE", "Tokens of the builtin resolver"),
     TEXT("resolver-uri", resolver_uri, "https://127.0.0.1:8081/consoleresolver/", "URI", "Base of the external resolver"),
@@ -92,12 +71,31 @@ static const VcOption options[] = {
     COUNT("max-sessions-per-console", max_sessions_per_console, "32", "The same for one console"),
     COUNT("max-sessions-per-address", max_sessions_per_address, "256", "The same for one client address"),
     TEXT("audit-log", audit_log, NULL, "FILE", "Record the start and end of each session here, as lines of JSON (in the journal, where there is one)"),
-    {"verbose", 'v', VC_OPTION_BOOLEAN, AT(verbose), NULL, 0, 0, NULL, "The same as --log-level info"},
-    TEXT("log-level", log_level, "message", "LEVEL", "error, warning, message, info or debug"),
-    FLAG("version", version, "Print the version and exit"),
+    VC_DAEMON_ROWS,
     {0},
 };
 /* clang-format on */
+
+/* Of these a reload only says that they have changed. */
+static const char *const at_start[] = {
+    "listen-addr",
+    "listen-insecure",
+    "listen-verify-client",
+    "listen-min-tls",
+    "listen-cipher-suites",
+    "admin-addr",
+    "admin-tls-cert",
+    "admin-tls-key",
+    "admin-tls-ca",
+    "audit-log",
+    "resolver-mode",
+    "resolver-tokens",
+    "store",
+    "store-insecure",
+    "store-password-file",
+    "workers",
+    NULL,
+};
 
 static gboolean
 wrong(GError **error, const char *flag, const char *value, const char *why)
@@ -296,14 +294,13 @@ check_web_dir(VcpConfig *self, GError **error)
 }
 
 static gboolean
-check_log_level(VcpConfig *self, GError **error)
+check(VcpConfig *self, GError **error)
 {
-    if (!vc_log_parse_level(self->log_level, &self->shown))
-        return wrong(error, "log-level", self->log_level,
-                     "must be error, warning, message, info or debug");
-    if (self->verbose)
-        self->shown = MAX(self->shown, G_LOG_LEVEL_INFO);
-    return TRUE;
+    return check_min_tls(self, error) && check_cipher_suites(self, error) &&
+           check_origins(self, error) && check_targets(self, error) &&
+           check_admin(self, error) && check_token_use(self, error) &&
+           check_resolver(self, error) && check_store(self, error) &&
+           check_web_dir(self, error);
 }
 
 VcpConfig *
@@ -315,24 +312,44 @@ vcp_config_parse(int argc, char **argv, GError **error)
         "a console, which is reached over TLS with certificates on both sides.";
     g_autoptr(VcpConfig) self = g_new0(VcpConfig, 1);
 
-    if (!vc_options_parse(options, self, argc, argv, summary, error) ||
-        !check_min_tls(self, error) || !check_cipher_suites(self, error) ||
-        !check_origins(self, error) || !check_targets(self, error) ||
-        !check_admin(self, error) || !check_token_use(self, error) ||
-        !check_resolver(self, error) || !check_store(self, error) ||
-        !check_web_dir(self, error) || !check_log_level(self, error))
+    self->refs = 1;
+    if (!vc_daemon_options_parse(&self->common, options, self, "proxy", argc, argv, summary,
+                                 error))
         return NULL;
+    if (!check(self, error)) {
+        vc_option_file_locate(self->common.file, error);
+        return NULL;
+    }
     if (self->workers == 0)
         self->workers = g_get_num_processors();
     return g_steal_pointer(&self);
 }
 
-void
-vcp_config_free(VcpConfig *self)
+VcpConfig *
+vcp_config_reload(const VcpConfig *started, GError **error)
 {
-    if (self == NULL)
+    char **arguments = started->common.arguments;
+    VcpConfig *fresh = vcp_config_parse((int)g_strv_length(arguments), arguments, error);
+
+    if (fresh != NULL)
+        vc_daemon_options_warn_of_restart(options, at_start, started, fresh);
+    return fresh;
+}
+
+VcpConfig *
+vcp_config_ref(VcpConfig *self)
+{
+    g_atomic_int_inc(&self->refs);
+    return self;
+}
+
+void
+vcp_config_unref(VcpConfig *self)
+{
+    if (self == NULL || !g_atomic_int_dec_and_test(&self->refs))
         return;
     vcp_store_address_free(self->store_address);
+    vc_daemon_options_clear(&self->common);
     vc_options_clear(options, self);
     g_free(self->ciphers_tls12);
     g_free(self->ciphers_tls13);

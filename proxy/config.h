@@ -2,14 +2,17 @@
  * What virtconsoleproxyd was told: one validated struct. */
 #pragma once
 
-#include <glib.h>
-
+#include "common/daemon-options.h"
 #include "proxy/store-address.h"
 
+/* Immutable, counted; a reload makes another one. */
 typedef struct {
+    int refs; /* atomic */
+
     char **listen_addr;
     gboolean listen_insecure;
     char *listen_tls_cert, *listen_tls_key, *listen_tls_ca;
+    char *listen_tls_crl; /* nullable */
     gboolean listen_verify_client;
     char *listen_min_tls;       /* as given; see min_tls */
     char *listen_cipher_suites; /* nullable; as given, see ciphers_* */
@@ -17,6 +20,7 @@ typedef struct {
     gboolean connect_insecure;
     char **allowed_target; /* "unix:PATH" */
     char *connect_tls_cert, *connect_tls_key, *connect_tls_ca;
+    char *connect_tls_crl; /* nullable */
 
     char **admin_addr;                                   /* empty: none */
     char *admin_tls_cert, *admin_tls_key, *admin_tls_ca; /* nullable */
@@ -47,9 +51,7 @@ typedef struct {
         max_sessions_per_address; /* 0: no limit */
 
     char *audit_log; /* nullable */
-    gboolean verbose;
-    char *log_level;
-    gboolean version;
+    VcDaemonOptions common;
 
     /* Derived */
     gboolean admin_is_default;      /* the address is: it may be missing */
@@ -59,13 +61,17 @@ typedef struct {
     int min_tls, max_tls; /* OpenSSL version numbers */
     char *ciphers_tls12;  /* nullable; OpenSSL's names, for TLS 1.2 */
     char *ciphers_tls13;  /* nullable */
-    GLogLevelFlags shown; /* level of the log */
 } VcpConfig;
 
-/* Parses the command line and checks whatever needs no file. Errors: VC_ERROR_CONFIG, one line
- * that names the flag. Main thread. */
+/* Reads the command line, and the file that it names, and checks whatever needs no other file.
+ * Errors: VC_ERROR_CONFIG, one line that names the flag, or file, line and key. Main thread. */
 VcpConfig *vcp_config_parse(int argc, char **argv, GError **error);
 
-void vcp_config_free(VcpConfig *self); /* nullable */
+/* Reads the same once more, and logs which options have changed that count at the start only.
+ */
+VcpConfig *vcp_config_reload(const VcpConfig *started, GError **error);
 
-G_DEFINE_AUTOPTR_CLEANUP_FUNC(VcpConfig, vcp_config_free)
+VcpConfig *vcp_config_ref(VcpConfig *self);
+void vcp_config_unref(VcpConfig *self); /* nullable */
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(VcpConfig, vcp_config_unref)

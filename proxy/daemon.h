@@ -7,11 +7,15 @@
 typedef struct VcpDaemon VcpDaemon;
 
 /* Loads certificates and tokens, starts workers, listens. NULL with VC_ERROR_CONFIG, one line
- * that names file, reason and flag. config: not owned. Main thread, as everything here. */
-VcpDaemon *vcp_daemon_new(const VcpConfig *config, GError **error);
+ * that names file, reason and flag. Main thread, as everything here. */
+VcpDaemon *vcp_daemon_new(VcpConfig *config, GError **error);
+
+/* Whether it could start, without starting: files, certificates, addresses. Errors as above. */
+gboolean vcp_daemon_check(VcpConfig *config, GError **error);
 
 /* Serves until SIGTERM or SIGINT; with --drain-timeout a first SIGTERM gives sessions their
- * time. SIGHUP reads the tokens again. */
+ * time. SIGHUP reads everything again that may change at run time; certificates that have
+ * changed are noticed without it. */
 void vcp_daemon_run(VcpDaemon *self);
 
 void vcp_daemon_free(VcpDaemon *self); /* nullable */

@@ -3,9 +3,7 @@
 #include "proxy/listener.h"
 
 #include <errno.h>
-#include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include "common/listen.h"
 #include "proxy/tcp.h"
@@ -110,6 +108,12 @@ vcp_listener_new(uv_loop_t *loop, int fd, VcpWorker **workers, guint n, guint wr
     return self;
 }
 
+void
+vcp_listener_set_write_timeout(VcpListener *self, guint write_timeout_s)
+{
+    self->write_timeout_s = write_timeout_s;
+}
+
 static void
 on_closed(uv_handle_t *handle)
 {
@@ -121,10 +125,7 @@ vcp_listener_free(VcpListener *self)
 {
     if (self == NULL)
         return;
-    g_autofree char *address = vc_listen_address(self->fd);
-    if (g_str_has_prefix(address, "unix:"))
-        unlink(address + strlen("unix:"));
     vcp_timer_free(self->pause);
     uv_close((uv_handle_t *)&self->poll, on_closed);
-    close(self->fd);
+    vc_listen_close(self->fd);
 }

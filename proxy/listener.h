@@ -12,6 +12,8 @@ typedef struct VcpListener VcpListener;
 VcpListener *vcp_listener_new(uv_loop_t *loop, int fd, VcpWorker **workers, guint n,
                               guint write_timeout_s);
 
-/* Closes the socket, and removes the file of a unix one; nullable. The loop must run once more.
- */
+/* Of connections from now on. */
+void vcp_listener_set_write_timeout(VcpListener *self, guint write_timeout_s);
+
+/* Closes the socket as vc_listen_close(); nullable. The loop must run once more. */
 void vcp_listener_free(VcpListener *self);

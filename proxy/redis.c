@@ -533,6 +533,12 @@ vcp_redis_new(uv_loop_t *loop, const VcpStoreAddress *address, VcTlsCredentials 
 }
 
 void
+vcp_redis_use(VcpRedis *self, VcTlsCredentials *credentials)
+{
+    self->credentials = credentials;
+}
+
+void
 vcp_redis_free(VcpRedis *self)
 {
     if (self->state == UP)

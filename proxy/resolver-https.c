@@ -14,16 +14,29 @@
 #define MAX_CONNECTIONS 32L
 #define MAX_IDLE_S      60L
 
+typedef struct HttpsResolver HttpsResolver;
+
+/* Connections that were made with the same certificates. Those of before a renewal end with
+ * their last query. */
 typedef struct {
+    HttpsResolver *resolver;
+    uv_loop_t *loop;
+    CURLM *multi;
+    VcpTimer *timer;
+    guint n_queries;
+    gboolean is_old;
+} Pool;
+
+struct HttpsResolver {
     VcpResolver resolver; /* first */
     uv_loop_t *loop;
     const VcpConfig *config;
-    CURLM *multi;
-    VcpTimer *timer;
-} HttpsResolver;
+    Pool *pool;
+    GList *old; /* of Pool */
+};
 
 struct VcpQuery {
-    HttpsResolver *self;
+    Pool *self;
     CURL *transfer;
     char *uri; /* contains the token */
     VcpResolved resolved;
@@ -76,6 +89,7 @@ free_query(VcpQuery *query)
 {
     curl_multi_remove_handle(query->self->multi, query->transfer);
     curl_easy_cleanup(query->transfer);
+    query->self->n_queries--;
     vc_secret_free(query->uri);
     if (query->answer != NULL)
         explicit_bzero(query->answer, query->length);
@@ -115,7 +129,25 @@ on_body(char *data, size_t size, size_t n, void *user)
 /* --- libcurl on libuv --- */
 
 static void
-look_for_finished(HttpsResolver *self)
+free_pool(Pool *self)
+{
+    curl_multi_cleanup(self->multi);
+    vcp_timer_free(self->timer);
+    g_free(self);
+}
+
+static void
+free_if_over(Pool *self)
+{
+    if (!self->is_old || self->n_queries > 0)
+        return;
+    self->resolver->old = g_list_remove(self->resolver->old, self);
+    free_pool(self);
+}
+
+/* The last thing that is done with self: it may be gone then. */
+static void
+look_for_finished(Pool *self)
 {
     CURLMsg *message;
     int left;
@@ -128,11 +160,12 @@ look_for_finished(HttpsResolver *self)
         curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &query);
         finish(query, result);
     }
+    free_if_over(self);
 }
 
 typedef struct {
     uv_poll_t poll; /* first: the closed handle is freed as the socket */
-    HttpsResolver *self;
+    Pool *self;
     curl_socket_t fd;
 } Socket;
 
@@ -140,7 +173,7 @@ static void
 on_poll(uv_poll_t *poll, int status, int events)
 {
     Socket *socket = poll->data;
-    HttpsResolver *self = socket->self;
+    Pool *self = socket->self;
     int running, flags = 0;
 
     if (status < 0)
@@ -160,7 +193,7 @@ on_socket_closed(uv_handle_t *handle)
 }
 
 static Socket *
-watch(HttpsResolver *self, curl_socket_t fd)
+watch(Pool *self, curl_socket_t fd)
 {
     Socket *socket = g_new0(Socket, 1);
 
@@ -176,7 +209,7 @@ watch(HttpsResolver *self, curl_socket_t fd)
 static int
 on_socket(CURL *transfer, curl_socket_t fd, int what, void *user, void *assigned)
 {
-    HttpsResolver *self = user;
+    Pool *self = user;
     Socket *socket = assigned;
 
     (void)transfer;
@@ -198,7 +231,7 @@ on_socket(CURL *transfer, curl_socket_t fd, int what, void *user, void *assigned
 static void
 on_timeout(gpointer data)
 {
-    HttpsResolver *self = data;
+    Pool *self = data;
     int running;
 
     curl_multi_socket_action(self->multi, CURL_SOCKET_TIMEOUT, 0, &running);
@@ -208,7 +241,7 @@ on_timeout(gpointer data)
 static int
 on_timer(CURLM *multi, long timeout_ms, void *user)
 {
-    HttpsResolver *self = user;
+    Pool *self = user;
 
     (void)multi;
     if (timeout_ms < 0)
@@ -216,6 +249,23 @@ on_timer(CURLM *multi, long timeout_ms, void *user)
     else
         vcp_timer_start(self->timer, (guint64)timeout_ms);
     return 0;
+}
+
+static Pool *
+new_pool(HttpsResolver *resolver)
+{
+    Pool *self = g_new0(Pool, 1);
+
+    self->resolver = resolver;
+    self->loop = resolver->loop;
+    self->timer = vcp_timer_new(self->loop, on_timeout, self);
+    self->multi = curl_multi_init();
+    curl_multi_setopt(self->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
+    curl_multi_setopt(self->multi, CURLMOPT_SOCKETDATA, self);
+    curl_multi_setopt(self->multi, CURLMOPT_TIMERFUNCTION, on_timer);
+    curl_multi_setopt(self->multi, CURLMOPT_TIMERDATA, self);
+    curl_multi_setopt(self->multi, CURLMOPT_MAX_HOST_CONNECTIONS, MAX_CONNECTIONS);
+    return self;
 }
 
 /* --- queries --- */
@@ -250,7 +300,7 @@ query(VcpResolver *resolver, const char *token, VcpResolved resolved, gpointer d
     VcpQuery *query = g_new0(VcpQuery, 1);
     CURL *transfer = curl_easy_init();
 
-    query->self = self;
+    query->self = self->pool;
     query->transfer = transfer;
     query->uri = make_uri(self->config->resolver_uri, token);
     query->resolved = resolved;
@@ -276,15 +326,36 @@ query(VcpResolver *resolver, const char *token, VcpResolved resolved, gpointer d
     curl_easy_setopt(transfer, CURLOPT_TCP_KEEPALIVE, 1L);
     curl_easy_setopt(transfer, CURLOPT_MAXAGE_CONN, MAX_IDLE_S);
     set_tls(transfer, self->config);
-    curl_multi_add_handle(self->multi, transfer);
+    self->pool->n_queries++;
+    curl_multi_add_handle(self->pool->multi, transfer);
     return query;
 }
 
 static void
 cancel(VcpResolver *resolver, VcpQuery *query)
 {
+    Pool *pool = query->self;
+
     (void)resolver;
     free_query(query);
+    /* Not now: libcurl may be in the middle of another of its queries. */
+    if (pool->is_old && pool->n_queries == 0)
+        vcp_timer_start(pool->timer, 0);
+}
+
+static void
+use(VcpResolver *resolver, const VcpConfig *config, gboolean renew)
+{
+    HttpsResolver *self = (HttpsResolver *)resolver;
+    Pool *old = self->pool;
+
+    self->config = config;
+    if (!renew)
+        return;
+    self->pool = new_pool(self);
+    old->is_old = TRUE;
+    self->old = g_list_prepend(self->old, old);
+    free_if_over(old);
 }
 
 static void
@@ -292,26 +363,21 @@ free_resolver(VcpResolver *resolver)
 {
     HttpsResolver *self = (HttpsResolver *)resolver;
 
-    curl_multi_cleanup(self->multi);
-    vcp_timer_free(self->timer);
+    g_list_free_full(self->old, (GDestroyNotify)free_pool);
+    free_pool(self->pool);
     g_free(self);
 }
 
 VcpResolver *
 vcp_resolver_https_new(uv_loop_t *loop, const VcpConfig *config)
 {
-    static const VcpResolverOps ops = {.query = query, .cancel = cancel, .free = free_resolver};
+    static const VcpResolverOps ops = {
+        .query = query, .cancel = cancel, .use = use, .free = free_resolver};
     HttpsResolver *self = g_new0(HttpsResolver, 1);
 
     self->resolver.ops = &ops;
     self->loop = loop;
     self->config = config;
-    self->timer = vcp_timer_new(loop, on_timeout, self);
-    self->multi = curl_multi_init();
-    curl_multi_setopt(self->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
-    curl_multi_setopt(self->multi, CURLMOPT_SOCKETDATA, self);
-    curl_multi_setopt(self->multi, CURLMOPT_TIMERFUNCTION, on_timer);
-    curl_multi_setopt(self->multi, CURLMOPT_TIMERDATA, self);
-    curl_multi_setopt(self->multi, CURLMOPT_MAX_HOST_CONNECTIONS, MAX_CONNECTIONS);
+    self->pool = new_pool(self);
     return &self->resolver;
 }

@@ -26,6 +26,10 @@
 #define REFUSE_TIMEOUT_MS 2000
 #define CLOSE_TIMEOUT_MS  3000
 
+/* spice-server 0.15 takes its guest down with it when a display's connection ends while another
+ * of its threads still makes the channel. */
+#define SPICE_SETTLE_MS 500
+
 /* A tenant end is paused while less than this is free: what libwebsockets still has in hand
  * must fit. */
 #define TENANT_RESERVE (VC_BUFFER_SIZE / 2)
@@ -249,11 +253,30 @@ check_expiry(const VcService *service, GError **error)
     return FALSE;
 }
 
+/* A websocket that was let in as one more of a SPICE session asks for a session of its own: it
+ * can have that if there is room, as when the other one has just ended. */
+static gboolean
+count_anew(VcpSession *self, GError **error)
+{
+    g_autofree char *client = vc_address_without_port(self->client);
+    char digest[VC_TOKEN_DIGEST_SIZE];
+
+    vc_token_digest(self->token, digest);
+    g_clear_pointer(&self->slot, vcp_slot_free);
+    self->slot =
+        vcp_limits_enter(vcp_worker_shared(self->worker)->limits, client, digest, NULL);
+    if (self->slot == NULL)
+        g_set_error_literal(error, VC_ERROR, VC_ERROR_IN_USE, "there are too many sessions");
+    return self->slot != NULL;
+}
+
 static gboolean
 enter_console(VcpSession *self, const VcService *service, GError **error)
 {
     g_autofree char *console = vc_service_console_key(service);
 
+    if (vcp_slot_is_extra(self->slot) && !count_anew(self, error))
+        return FALSE;
     return vcp_slot_enter_console(self->slot, console, error);
 }
 
@@ -309,6 +332,7 @@ connect_compute(VcpSession *self)
         .credentials = shared->credentials,
         .connect_timeout_s = shared->config->connect_timeout_s,
         .is_chardev = self->service->type == VC_CONSOLE_SERIAL,
+        .settle_ms = self->service->type == VC_CONSOLE_SPICE ? SPICE_SETTLE_MS : 0,
     };
 
     self->ends[VCP_COMPUTE] = vcp_compute_connect(&setup, self, self->service,
@@ -413,38 +437,16 @@ on_resolved(VcService *service, const GError *error, gpointer data)
 
 /* --- notes for the store --- */
 
-/* A websocket that was let in as one more of a session asks for a session of its own: it can
- * have that if the other one has just ended. */
-static gboolean
-count_anew(VcpSession *self)
-{
-    g_autofree char *client = vc_address_without_port(self->client);
-    g_autoptr(GError) error = NULL;
-    char digest[VC_TOKEN_DIGEST_SIZE];
-
-    vc_token_digest(self->token, digest);
-    g_clear_pointer(&self->slot, vcp_slot_free);
-    self->slot =
-        vcp_limits_enter(vcp_worker_shared(self->worker)->limits, client, digest, &error);
-    return self->slot != NULL;
-}
-
 /* A main channel is a session, another channel a part of one that is counted already, here or
  * elsewhere. */
 static gboolean
 count(VcpSession *self, GError **error)
 {
-    gboolean is_extra = vcp_slot_is_extra(self->slot);
-
-    if (self->noted == VCP_NOTE_CHANNEL) {
-        if (!is_extra)
-            g_clear_pointer(&self->slot, vcp_slot_free);
-        return TRUE;
-    }
-    if (!is_extra || count_anew(self))
+    if (self->noted != VCP_NOTE_CHANNEL)
         return enter_console(self, self->service, error);
-    g_set_error_literal(error, VC_ERROR, VC_ERROR_IN_USE, "there are too many sessions");
-    return FALSE;
+    if (!vcp_slot_is_extra(self->slot))
+        g_clear_pointer(&self->slot, vcp_slot_free);
+    return TRUE;
 }
 
 static void

@@ -8,6 +8,7 @@
 
 typedef struct {
     VcService *service; /* NULL: the session is over, websockets of it are not */
+    guint n_sessions;   /* more than one where the store has let in another: it had lost one */
     guint n_websockets;
 } Live;
 
@@ -55,6 +56,7 @@ vcp_spice_live_begin(VcpSpiceLive *self, const char *token_digest, VcService *se
     }
     vc_service_unref(live->service);
     live->service = vc_service_ref(service);
+    live->n_sessions++;
     uv_mutex_unlock(&self->lock);
 }
 
@@ -63,7 +65,8 @@ vcp_spice_live_end(VcpSpiceLive *self, const char *token_digest)
 {
     uv_mutex_lock(&self->lock);
     Live *live = g_hash_table_lookup(self->sessions, token_digest);
-    g_clear_pointer(&live->service, vc_service_unref);
+    if (--live->n_sessions == 0)
+        g_clear_pointer(&live->service, vc_service_unref);
     drop_if_unused(self, token_digest, live);
     uv_mutex_unlock(&self->lock);
 }

@@ -409,8 +409,7 @@ callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in
     if (reason == LWS_CALLBACK_WSI_CREATE)
         was_created = TRUE;
     if (reason == LWS_CALLBACK_OPENSSL_LOAD_EXTRA_SERVER_VERIFY_CERTS)
-        vcp_front_set_up_tls(vcp_worker_shared(lws_context_user(lws_get_context(wsi)))->config,
-                             user);
+        vcp_worker_set_up_tls(lws_context_user(lws_get_context(wsi)), user);
     /* OpenSSL's own verdict, in length; a 0 from here would overrule it. */
     if (reason == LWS_CALLBACK_OPENSSL_PERFORM_CLIENT_CERT_VERIFICATION)
         return length != 0 ? 0 : 1;

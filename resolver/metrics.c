@@ -68,9 +68,9 @@ static const struct {
 };
 
 static void
-write_hosts(GString *text, const VcrConfig *config, VcrRegistry *registry)
+write_hosts(GString *text, char **hosts, VcrRegistry *registry)
 {
-    guint n = g_strv_length(config->connect);
+    guint n = g_strv_length(hosts);
     g_autofree VcrHostFigures *figures = g_new0(VcrHostFigures, n);
 
     for (guint i = 0; i < n; i++)
@@ -78,7 +78,7 @@ write_hosts(GString *text, const VcrConfig *config, VcrRegistry *registry)
     for (gsize row = 0; row < G_N_ELEMENTS(rows); row++) {
         vc_metrics_head(text, rows[row].name, "gauge", rows[row].help);
         for (guint i = 0; i < n; i++) {
-            g_autofree char *label = vc_metrics_label("host", config->connect[i]);
+            g_autofree char *label = vc_metrics_label("host", hosts[i]);
             vc_metrics_value(text, rows[row].name, label, rows[row].figure(&figures[i]));
         }
     }
@@ -101,7 +101,7 @@ write_queries(GString *text)
 }
 
 char *
-vcr_metrics_text(const VcrConfig *config, VcrRegistry *registry)
+vcr_metrics_text(char **hosts, VcrRegistry *registry)
 {
     GString *text = g_string_new(NULL);
     g_autofree char *version = vc_metrics_label("version", VC_VERSION);
@@ -111,7 +111,7 @@ vcr_metrics_text(const VcrConfig *config, VcrRegistry *registry)
     vc_metrics_value(text, PREFIX "build_info", version, 1);
     vc_metrics_one(text, PREFIX "ready", "gauge", "Whether every libvirtd is answered for.",
                    vcr_registry_is_ready(registry));
-    write_hosts(text, config, registry);
+    write_hosts(text, hosts, registry);
     write_queries(text);
     vc_metrics_process(text);
     return g_string_free(text, FALSE);

@@ -9,6 +9,7 @@
 
 typedef struct {
     GHashTable *guests; /* UUID → GPtrArray of VcrRecord */
+    GHashTable *hidden; /* set of UUIDs, of guests */
     gboolean is_listed;
     gboolean was_listed; /* once since the start */
     gboolean is_connected;
@@ -61,9 +62,11 @@ vcr_registry_new(guint hosts)
     g_rw_lock_init(&self->lock);
     self->hosts = g_new0(Host, hosts);
     self->n_hosts = hosts;
-    for (guint i = 0; i < hosts; i++)
+    for (guint i = 0; i < hosts; i++) {
         self->hosts[i].guests = g_hash_table_new_full(g_str_hash, g_str_equal, g_free,
                                                       (GDestroyNotify)g_ptr_array_unref);
+        self->hosts[i].hidden = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    }
     self->by_digest = g_hash_table_new_full(g_str_hash, g_str_equal, g_free,
                                             (GDestroyNotify)g_ptr_array_unref);
     self->dead = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
@@ -77,8 +80,10 @@ vcr_registry_free(VcrRegistry *self)
         return;
     g_hash_table_unref(self->dead);
     g_hash_table_unref(self->by_digest);
-    for (guint i = 0; i < self->n_hosts; i++)
+    for (guint i = 0; i < self->n_hosts; i++) {
         g_hash_table_unref(self->hosts[i].guests);
+        g_hash_table_unref(self->hosts[i].hidden);
+    }
     g_rw_lock_clear(&self->lock);
     g_free(self->hosts);
     g_free(self);
@@ -94,15 +99,24 @@ is_same_console(const VcrRecord *one, const VcrRecord *other)
            strcmp(one->service->console_type, other->service->console_type) == 0;
 }
 
+/* What it says is so now, as far as its libvirtd can tell. */
+static gboolean
+is_certain(const VcrRegistry *self, const VcrRecord *record)
+{
+    const Host *host = &self->hosts[record->host];
+
+    return host->is_listed &&
+           !g_hash_table_contains(host->hidden, record->service->domain_uuid);
+}
+
 /* While a guest migrates, and when a libvirtd is away from which it has gone. */
 static gboolean
 is_better(const VcrRegistry *self, const VcrRecord *one, const VcrRecord *other)
 {
-    gboolean one_listed = self->hosts[one->host].is_listed;
-    gboolean other_listed = self->hosts[other->host].is_listed;
+    gboolean one_certain = is_certain(self, one);
 
-    if (one_listed != other_listed)
-        return one_listed;
+    if (one_certain != is_certain(self, other))
+        return one_certain;
     return one->is_running && !other->is_running;
 }
 
@@ -218,6 +232,7 @@ replace_guest(VcrRegistry *self, guint host, const char *uuid, GPtrArray *record
     GHashTable *guests = self->hosts[host].guests;
     g_autoptr(GPtrArray) old = g_hash_table_lookup(guests, uuid);
 
+    g_hash_table_remove(self->hosts[host].hidden, uuid);
     if (old != NULL)
         g_ptr_array_ref(old);
     for (guint i = 0; old != NULL && i < old->len; i++)
@@ -237,6 +252,15 @@ vcr_registry_set_guest(VcrRegistry *self, guint host, const char *uuid, GPtrArra
 {
     g_rw_lock_writer_lock(&self->lock);
     replace_guest(self, host, uuid, records);
+    g_rw_lock_writer_unlock(&self->lock);
+}
+
+void
+vcr_registry_hide_guest(VcrRegistry *self, guint host, const char *uuid)
+{
+    g_rw_lock_writer_lock(&self->lock);
+    if (g_hash_table_contains(self->hosts[host].guests, uuid))
+        g_hash_table_add(self->hosts[host].hidden, g_strdup(uuid));
     g_rw_lock_writer_unlock(&self->lock);
 }
 
@@ -295,7 +319,7 @@ look_up(const VcrRegistry *self, const char *digest, VcrRecord **record)
     VcrRecord *chosen = choose(self, candidates);
     if (chosen == NULL)
         return VCR_AMBIGUOUS;
-    if (!self->hosts[chosen->host].is_listed)
+    if (!is_certain(self, chosen))
         return VCR_AWAY;
     *record = vcr_record_ref(chosen);
     return VCR_FOUND;

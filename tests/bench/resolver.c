@@ -449,7 +449,9 @@ main(int argc, char **argv)
     measure_memory(registry);
     measure_updates(registry);
     VcrPasswords *passwords = vcr_passwords_new(no_hosts, 3000);
-    g_autoptr(VcrHttp) http = vcr_http_new(config, registry, passwords, &error);
+    g_autoptr(VcrDoor) door = vcr_door_new(config, &error);
+    g_assert_no_error(error);
+    g_autoptr(VcrHttp) http = vcr_http_new(config, door, registry, passwords, &error);
     g_assert_no_error(error);
     g_assert_true(vcr_http_start(http, &error));
     measure(registry);

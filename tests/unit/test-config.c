@@ -51,6 +51,7 @@ static const struct {
     {"listen-tls-cert", TEXT, AT(listen_tls_cert), PKI "server-cert.pem", "x"},
     {"listen-tls-key", TEXT, AT(listen_tls_key), PKI "server-key.pem", "x"},
     {"listen-tls-ca", TEXT, AT(listen_tls_ca), PKI "server-ca.pem", "x"},
+    {"listen-tls-crl", TEXT, AT(listen_tls_crl), NONE, "x"},
     {"listen-verify-client", BOOLEAN, AT(listen_verify_client), "0", NULL},
     {"listen-min-tls", TEXT, AT(listen_min_tls), "VersionTLS12", "1.3"},
     {"listen-cipher-suites", TEXT, AT(listen_cipher_suites), NONE, "TLS_AES_128_GCM_SHA256"},
@@ -58,6 +59,7 @@ static const struct {
     {"connect-tls-cert", TEXT, AT(connect_tls_cert), PKI "client-cert.pem", "x"},
     {"connect-tls-key", TEXT, AT(connect_tls_key), PKI "client-key.pem", "x"},
     {"connect-tls-ca", TEXT, AT(connect_tls_ca), PKI "client-ca.pem", "x"},
+    {"connect-tls-crl", TEXT, AT(connect_tls_crl), NONE, "x"},
     {"admin-addr", LIST, AT(admin_addr), "unix:/run/virtconsoleproxy/admin.sock", "unix:/x"},
     {"admin-tls-cert", TEXT, AT(admin_tls_cert), NONE, "x"},
     {"admin-tls-key", TEXT, AT(admin_tls_key), NONE, "x"},
@@ -97,9 +99,11 @@ static const struct {
     {"max-sessions-per-token", NUMBER, AT(max_sessions_per_token), "32", "0"},
     {"max-sessions-per-console", NUMBER, AT(max_sessions_per_console), "32", "0"},
     {"max-sessions-per-address", NUMBER, AT(max_sessions_per_address), "256", "0"},
-    {"verbose", BOOLEAN, AT(verbose), "0", NULL},
-    {"log-level", TEXT, AT(log_level), "message", "debug"},
-    {"version", BOOLEAN, AT(version), "0", NULL},
+    {"verbose", BOOLEAN, AT(common.verbose), "0", NULL},
+    {"log-level", TEXT, AT(common.log_level), "message", "debug"},
+    {"config", TEXT, AT(common.config), NONE, "/dev/null"},
+    {"check-config", BOOLEAN, AT(common.check_config), "0", NULL},
+    {"version", BOOLEAN, AT(common.version), "0", NULL},
 };
 
 static char *
@@ -158,7 +162,7 @@ test_derived(void)
     g_assert_cmpint(config->max_tls, ==, TLS1_3_VERSION);
     g_assert_null(config->ciphers_tls12);
     g_assert_null(config->ciphers_tls13);
-    g_assert_cmpint(config->shown, ==, G_LOG_LEVEL_MESSAGE);
+    g_assert_cmpint(config->common.shown, ==, G_LOG_LEVEL_MESSAGE);
 }
 
 /* --- refusals --- */
@@ -379,7 +383,7 @@ test_log_level(void)
 
     for (gsize i = 0; i < G_N_ELEMENTS(levels); i++) {
         g_autoptr(VcpConfig) config = must_parse(levels[i].line);
-        g_assert_cmpint(config->shown, ==, levels[i].shown);
+        g_assert_cmpint(config->common.shown, ==, levels[i].shown);
     }
 }
 
