@@ -58,6 +58,7 @@ class Show(CtlCase):
         self.done(proxy, "drain", "--timeout=600")
         self.assertRegex(self.done(proxy, "status"), r"(?m)^state +draining$")
         sock.close()
+        self.assertEqual(proxy.process.wait(30), 0)
 
     def test_sessions(self):
         proxy = self.start()
