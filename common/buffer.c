@@ -12,7 +12,7 @@
 struct VcPool {
     guint8 *spare[MAX_SPARE];
     gsize n_spare;
-    gsize in_use;
+    gsize in_use; /* atomic: written by the pool's thread, read by any */
 };
 
 VcPool *
@@ -35,13 +35,13 @@ vc_pool_free(VcPool *pool)
 gsize
 vc_pool_in_use(const VcPool *pool)
 {
-    return pool->in_use;
+    return __atomic_load_n(&pool->in_use, __ATOMIC_RELAXED);
 }
 
 static guint8 *
 pool_get(VcPool *pool)
 {
-    pool->in_use++;
+    __atomic_store_n(&pool->in_use, pool->in_use + 1, __ATOMIC_RELAXED);
     return pool->n_spare > 0 ? pool->spare[--pool->n_spare] : g_malloc(CHUNK_SIZE);
 }
 
@@ -49,7 +49,7 @@ static void
 pool_put(VcPool *pool, guint8 *chunk)
 {
     g_assert(pool->in_use > 0);
-    pool->in_use--;
+    __atomic_store_n(&pool->in_use, pool->in_use - 1, __ATOMIC_RELAXED);
     if (pool->n_spare < MAX_SPARE)
         pool->spare[pool->n_spare++] = chunk;
     else

@@ -13,7 +13,8 @@
  * puts there. */
 #define VC_BUFFER_HEADROOM 16
 
-/* Chunks for the buffers of one thread; keeps a few spare ones. Not thread-safe. */
+/* Chunks for the buffers of one thread; keeps a few spare ones. Not thread-safe, but for
+ * vc_pool_in_use(). */
 typedef struct VcPool VcPool;
 
 VcPool *vc_pool_new(void);
@@ -21,7 +22,7 @@ VcPool *vc_pool_new(void);
 /* Every buffer of the pool must be cleared before. pool: nullable. */
 void vc_pool_free(VcPool *pool);
 
-/* Chunks that buffers hold at this moment, for tests and metrics. */
+/* Chunks that buffers hold at this moment, for tests and metrics. Any thread. */
 gsize vc_pool_in_use(const VcPool *pool);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(VcPool, vc_pool_free)

@@ -19,6 +19,7 @@ static const ErrorRow rows[VC_N_ERRORS] = {
     [VC_ERROR_CLIENT] =
         {"client", 1002, 400, INFO,
          "The client sent something that the console's protocol does not allow"},
+    [VC_ERROR_KILLED] = {"killed", 1008, 410, INFO, "An administrator has ended the session"},
     [VC_ERROR_TOKEN] = {"token", 4401, 404, INFO, "This link is unknown or has expired"},
     [VC_ERROR_POLICY] = {"policy", 4403, 403, WARNING,
                          "This console may not be opened this way"},

@@ -13,6 +13,7 @@ typedef enum {
     VC_ERROR_ENDED,    /* the console or the client ended the session: no failure at all */
     VC_ERROR_SHUTDOWN, /* the daemon is going down */
     VC_ERROR_CLIENT,   /* the client broke the console's protocol */
+    VC_ERROR_KILLED,   /* the administrator ended the session */
     VC_ERROR_TOKEN,    /* token unknown, expired or spent */
     VC_ERROR_POLICY,   /* the service asks for what this proxy does not allow, or the reverse */
     VC_ERROR_REFUSED,  /* nothing listens at the console's address */

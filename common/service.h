@@ -12,6 +12,8 @@ typedef enum {
     VC_CONSOLE_SERIAL,
 } VcConsoleType;
 
+#define VC_N_CONSOLE_TYPES (VC_CONSOLE_SERIAL + 1)
+
 typedef enum {
     VC_TOKEN_USE_DEFAULT, /* the service does not say: as the proxy is set */
     VC_TOKEN_USE_MULTI,

@@ -17,6 +17,7 @@
 #include "proxy/gather.h"
 #include "proxy/leave.h"
 #include "proxy/linger.h"
+#include "proxy/metrics.h"
 #include "proxy/session.h"
 #include "proxy/telnet.h"
 #include "proxy/timer.h"
@@ -291,6 +292,7 @@ shake_hands(Compute *self)
         poll_for(self, UV_WRITABLE);
         break;
     case VCP_TLS_FAILED:
+        vcp_metrics_tls_error(VCP_TLS_OF_CONSOLE);
         on_end_of_stream(self, error);
         break;
     }

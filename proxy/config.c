@@ -12,6 +12,7 @@
 #include "proxy/origin.h"
 
 #define PKI         "/etc/pki/libvirt-console-proxy/"
+#define ADMIN_ADDR  "unix:/run/virtconsoleproxy/admin.sock"
 #define MAX_TIME_S  86400
 #define MAX_SPENT_S (366 * 86400)
 
@@ -30,6 +31,10 @@ static const VcOption options[] = {
     TEXT("listen-cipher-suites", listen_cipher_suites, NULL, "NAMES", "Ciphers for clients, IANA names separated by commas"),
     LIST("trusted-proxy", trusted_proxy, NULL, "NETWORK", "Balancers that may tell the client's address: 192.0.2.0/24, or unix for unix sockets; repeatable"),
     TEXT("proxy-protocol", proxy_protocol, "optional", "USE", "PROXY headers of trusted proxies: off, optional or required"),
+    LIST("admin-addr", admin_addr, ADMIN_ADDR, "ADDRESS", "Where administrators are answered: unix:PATH or host:port, or none; repeatable"),
+    TEXT("admin-tls-cert", admin_tls_cert, NULL, "FILE", "Certificate chain shown to administrators over TCP"),
+    TEXT("admin-tls-key", admin_tls_key, NULL, "FILE", "Its private key"),
+    TEXT("admin-tls-ca", admin_tls_ca, NULL, "FILE", "CA of the administrators' certificates, all of whom may do everything"),
     FLAG("connect-insecure", connect_insecure, "Allow services that are marked insecure"),
     LIST("allowed-target", allowed_target, NULL, "TARGET", "Where consoles may be: a network, a host name, *.DOMAIN, or unix:PATH for a serial one; repeatable (any host, no path)"),
     TEXT("connect-tls-cert", connect_tls_cert, PKI "client-cert.pem", "FILE", "Certificate shown to hypervisors"),
@@ -62,11 +67,13 @@ static const VcOption options[] = {
     TIME("resolver-timeout", resolver_timeout_s, "5", "Limit for an answer of the resolver"),
     TIME("keepalive", keepalive_s, "25", "Ping a client that is silent for so long; two unanswered end the session"),
     TIME("write-timeout", write_timeout_s, "120", "Close a client that takes no byte for so long"),
+    {"drain-timeout", 0, VC_OPTION_INTEGER, AT(drain_timeout_s), "0", 0, MAX_TIME_S, "SECONDS", "After SIGTERM let sessions end by themselves for so long, and take no new ones"},
     COUNT("max-sessions", max_sessions, "10000", "Sessions at the same time; 0: no limit"),
     COUNT("max-sessions-per-token", max_sessions_per_token, "32", "The same for one token"),
     COUNT("max-sessions-per-console", max_sessions_per_console, "32", "The same for one console"),
     COUNT("max-sessions-per-address", max_sessions_per_address, "256", "The same for one client address"),
     COUNT("token-failures", token_failures, "20", "Unknown tokens of one client address before it must wait, longer each time; 0: never"),
+    TEXT("audit-log", audit_log, NULL, "FILE", "Record the start and end of each session here, as lines of JSON (in the journal, where there is one)"),
     VC_DAEMON_ROWS,
     {0},
 };
@@ -80,6 +87,11 @@ static const char *const at_start[] = {
     "listen-min-tls",
     "listen-cipher-suites",
     "proxy-protocol",
+    "admin-addr",
+    "admin-tls-cert",
+    "admin-tls-key",
+    "admin-tls-ca",
+    "audit-log",
     "resolver-mode",
     "resolver-tokens",
     "store",
@@ -228,6 +240,27 @@ check_targets(VcpConfig *self, GError **error)
     return TRUE;
 }
 
+static gboolean
+check_admin(VcpConfig *self, GError **error)
+{
+    char **list = self->admin_addr;
+
+    if (g_strv_contains((const char *const *)list, "none")) {
+        if (g_strv_length(list) > 1)
+            return wrong(error, "admin-addr", "none", "stands alone");
+        g_clear_pointer(&list[0], g_free);
+    }
+    self->admin_is_default = g_strcmp0(list[0], ADMIN_ADDR) == 0 && list[1] == NULL;
+    for (char **address = list; *address != NULL; address++) {
+        if (!g_str_has_prefix(*address, "unix:") &&
+            (self->admin_tls_cert == NULL || self->admin_tls_key == NULL ||
+             self->admin_tls_ca == NULL))
+            return wrong(error, "admin-addr", *address,
+                         "needs --admin-tls-cert, --admin-tls-key and --admin-tls-ca");
+    }
+    return TRUE;
+}
+
 static void
 default_to(char **field, const char *value)
 {
@@ -301,9 +334,9 @@ check(VcpConfig *self, GError **error)
 {
     return check_min_tls(self, error) && check_cipher_suites(self, error) &&
            check_origins(self, error) && check_trusted_proxies(self, error) &&
-           check_targets(self, error) && check_token_use(self, error) &&
-           check_resolver(self, error) && check_store(self, error) &&
-           check_web_dir(self, error);
+           check_targets(self, error) && check_admin(self, error) &&
+           check_token_use(self, error) && check_resolver(self, error) &&
+           check_store(self, error) && check_web_dir(self, error);
 }
 
 VcpConfig *

@@ -33,6 +33,9 @@ typedef struct {
     char *connect_tls_cert, *connect_tls_key, *connect_tls_ca;
     char *connect_tls_crl; /* nullable */
 
+    char **admin_addr;                                   /* empty: none */
+    char *admin_tls_cert, *admin_tls_key, *admin_tls_ca; /* nullable */
+
     char *resolver_mode; /* "builtin" or "external" */
     char *resolver_tokens;
     char *resolver_uri;
@@ -54,13 +57,16 @@ typedef struct {
     guint serial_grace_ms;
     guint connect_timeout_s, handshake_timeout_s, resolver_timeout_s, keepalive_s,
         write_timeout_s;
+    guint drain_timeout_s;
     guint max_sessions, max_sessions_per_token, max_sessions_per_console,
         max_sessions_per_address; /* 0: no limit */
     guint token_failures;         /* 0: no limit */
 
+    char *audit_log; /* nullable */
     VcDaemonOptions common;
 
     /* Derived */
+    gboolean admin_is_default;      /* the address is: it may be missing */
     VcpStoreAddress *store_address; /* NULL: in memory; without what is in the password file */
     gboolean is_single_use;
     VcpTrust *trust;

@@ -16,6 +16,9 @@
 #include "common/renewal.h"
 #include "common/tls.h"
 #include "common/token.h"
+#include "proxy/admin.h"
+#include "proxy/audit.h"
+#include "proxy/drain.h"
 #include "proxy/front.h"
 #include "proxy/heartbeat.h"
 #include "proxy/listener.h"
@@ -43,6 +46,9 @@ struct VcpDaemon {
     uv_signal_t watches[G_N_ELEMENTS(signals)];
     uv_timer_t look; /* at the files */
     gboolean is_watching;
+    int is_draining; /* atomic */
+    VcpDrain *drain; /* nullable: not draining */
+    VcpAdmin *admin; /* nullable: no longer, or not yet */
 };
 
 /* --- what is loaded --- */
@@ -257,6 +263,19 @@ load_store(VcpDaemon *self, GError **error)
     return TRUE;
 }
 
+static gboolean
+load_audit(VcpDaemon *self, GError **error)
+{
+    GError *why = NULL;
+
+    /* NULL without an error: there is neither a file nor a journal. */
+    self->shared.audit = vcp_audit_new(self->started->audit_log, &why);
+    if (why == NULL)
+        return TRUE;
+    g_propagate_error(error, why);
+    return FALSE;
+}
+
 static void
 warn_of_settings(const VcpConfig *config)
 {
@@ -320,10 +339,12 @@ make_workers(VcpDaemon *self, GError **error)
     return TRUE;
 }
 
-/* The socket's address as it is now: the port may have been the system's choice. */
+/* No resolver may send the proxy there. The socket's address is taken as it is now: the port
+ * may have been the system's choice. */
 static void
-add_own(VcpDaemon *self, int fd)
+add_own(int fd, gpointer data)
 {
+    VcpDaemon *self = data;
     struct sockaddr_storage address = {0};
     socklen_t length = sizeof address;
 
@@ -343,7 +364,7 @@ start_listening(VcpDaemon *self, GError **error)
     for (guint i = 0; i < fds->len; i++) {
         int fd = g_array_index(fds, int, i);
         g_autofree char *name = vc_listen_address(fd);
-        add_own(self, fd);
+        add_own(fd, self);
         g_ptr_array_add(self->listeners, vcp_listener_new(&self->loop, fd, self->workers,
                                                           self->n_workers, self->started));
         g_message("listening on %s (%s%s)", name,
@@ -351,6 +372,25 @@ start_listening(VcpDaemon *self, GError **error)
                   vc_listen_is_passed(fd) ? ", passed by the service manager" : "");
     }
     return TRUE;
+}
+
+static void start_draining(guint timeout_s, gpointer data);
+
+static gboolean
+start_admin(VcpDaemon *self, GError **error)
+{
+    VcpAdminSetup setup = {
+        .shared = &self->shared,
+        .loop = &self->loop,
+        .workers = self->workers,
+        .n_workers = self->n_workers,
+        .listening = add_own,
+        .drain = start_draining,
+        .data = self,
+    };
+
+    self->admin = vcp_admin_new(&setup, error);
+    return self->admin != NULL;
 }
 
 static void on_signal(uv_signal_t *watch, int number);
@@ -379,11 +419,12 @@ load(VcpDaemon *self, GError **error)
 static gboolean
 start(VcpDaemon *self, GError **error)
 {
-    if (!load(self, error))
+    if (!load(self, error) || !load_audit(self, error))
         return FALSE;
     raise_descriptor_limit(self->started);
     watch_signals_and_files(self);
-    if (!make_workers(self, error) || !start_listening(self, error))
+    if (!make_workers(self, error) || !start_listening(self, error) ||
+        !start_admin(self, error))
         return FALSE;
     warn_of_settings(self->started);
     for (guint i = 0; i < self->n_workers; i++)
@@ -432,6 +473,7 @@ make(VcpConfig *config)
     self->shared.memory = vcp_memory_new(monotonic_ms);
     self->shared.hub = vcp_lease_hub_new();
     self->shared.live = vcp_spice_live_new();
+    self->shared.is_draining = &self->is_draining;
     self->listeners = g_ptr_array_new_with_free_func((GDestroyNotify)vcp_listener_free);
     for (Renewal which = 0; which < N_RENEWALS; which++)
         self->renewals[which] =
@@ -470,7 +512,7 @@ vcp_daemon_check(VcpConfig *config, GError **error)
 {
     g_autoptr(VcpDaemon) self = make(config);
 
-    if (check_addresses(config, error) && load(self, error))
+    if (check_addresses(config, error) && vcp_admin_check(config, error) && load(self, error))
         return TRUE;
     vc_option_file_locate(config->common.file, error);
     return FALSE;
@@ -539,6 +581,15 @@ reload_tokens(VcpDaemon *self)
         g_warning("not reloaded, the old tokens stay: %s", error->message);
 }
 
+static void
+reopen_audit(VcpDaemon *self)
+{
+    g_autoptr(GError) error = NULL;
+
+    if (!vcp_audit_reopen(self->shared.audit, &error))
+        g_warning("the audit log stays what it was: %s", error->message);
+}
+
 /* Each piece is replaced as a whole or stays, whatever becomes of the others. */
 static void
 reload(VcpDaemon *self)
@@ -576,11 +627,46 @@ close_watches(VcpDaemon *self)
 static void
 stop(VcpDaemon *self)
 {
+    vc_notify_stopping();
+    g_clear_pointer(&self->drain, vcp_drain_free);
+    vcp_admin_stop(self->admin);
     g_ptr_array_set_size(self->listeners, 0);
     close_watches(self);
     g_clear_pointer(&self->heartbeat, vcp_heartbeat_free);
     for (guint i = 0; i < self->n_workers; i++)
         vcp_worker_stop(self->workers[i]);
+}
+
+static void
+on_drained(gboolean in_time, gpointer data)
+{
+    g_message("stopping: %s", in_time ? "no session is left" : "the time to drain is over");
+    stop(data);
+}
+
+static guint
+count_sessions(gpointer data)
+{
+    VcpDaemon *self = data;
+    guint sum = 0;
+
+    for (guint i = 0; i < self->n_workers; i++)
+        sum += vcp_worker_sessions(self->workers[i]);
+    /* One that is about to begin has its place in the limits; a SPICE session's channels do
+     * not. */
+    return MAX(sum, vcp_limits_count(self->shared.limits));
+}
+
+static void
+start_draining(guint timeout_s, gpointer data)
+{
+    VcpDaemon *self = data;
+
+    g_atomic_int_set(&self->is_draining, TRUE);
+    vcp_drain_free(self->drain);
+    self->drain = vcp_drain_new(&self->loop, timeout_s, count_sessions, on_drained, self);
+    g_message("draining: %u sessions may end by themselves within %u s", count_sessions(self),
+              timeout_s);
 }
 
 static void
@@ -590,13 +676,16 @@ on_signal(uv_signal_t *watch, int number)
 
     if (number == SIGHUP) {
         vc_notify_reloading();
+        reopen_audit(self);
         reload(self);
         vc_notify_ready();
-        return;
+    } else if (number == SIGTERM && self->shared.config->drain_timeout_s > 0 &&
+               self->drain == NULL) {
+        start_draining(self->shared.config->drain_timeout_s, self);
+    } else {
+        g_message("stopping: %s", g_strsignal(number));
+        stop(self);
     }
-    g_message("stopping: %s", g_strsignal(number));
-    vc_notify_stopping();
-    stop(self);
 }
 
 void
@@ -606,6 +695,7 @@ vcp_daemon_run(VcpDaemon *self)
     for (guint i = 0; i < self->n_workers; i++)
         g_clear_pointer(&self->workers[i], vcp_worker_free);
     self->n_workers = 0;
+    g_clear_pointer(&self->admin, vcp_admin_free);
     g_message("stopped");
 }
 
@@ -615,10 +705,12 @@ vcp_daemon_free(VcpDaemon *self)
     if (self == NULL)
         return;
     g_ptr_array_unref(self->listeners);
+    vcp_drain_free(self->drain);
     close_watches(self);
     vcp_heartbeat_free(self->heartbeat);
     for (guint i = 0; i < self->n_workers; i++)
         vcp_worker_free(self->workers[i]);
+    vcp_admin_free(self->admin);
     uv_run(&self->loop, UV_RUN_DEFAULT);
     uv_loop_close(&self->loop);
     g_free(self->workers);
@@ -634,6 +726,7 @@ vcp_daemon_free(VcpDaemon *self)
     vcp_memory_free(self->shared.memory);
     vcp_lease_hub_free(self->shared.hub);
     vcp_spice_live_free(self->shared.live);
+    vcp_audit_free(self->shared.audit);
     vcp_config_unref(self->shared.config);
     vcp_config_unref(self->started);
     curl_global_cleanup();

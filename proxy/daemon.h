@@ -13,8 +13,9 @@ VcpDaemon *vcp_daemon_new(VcpConfig *config, GError **error);
 /* Whether it could start, without starting: files, certificates, addresses. Errors as above. */
 gboolean vcp_daemon_check(VcpConfig *config, GError **error);
 
-/* Serves until SIGTERM or SIGINT. SIGHUP reads everything again that may change at run time;
- * certificates that have changed are noticed without it. */
+/* Serves until SIGTERM or SIGINT; with --drain-timeout a first SIGTERM gives sessions their
+ * time. SIGHUP reads everything again that may change at run time; certificates that have
+ * changed are noticed without it. */
 void vcp_daemon_run(VcpDaemon *self);
 
 void vcp_daemon_free(VcpDaemon *self); /* nullable */

@@ -8,6 +8,7 @@
 
 #include "common/error.h"
 #include "common/tls.h"
+#include "proxy/metrics.h"
 #include "proxy/tenant.h"
 
 /* Room for the cookies of the whole site that the proxy may be a part of. */
@@ -102,12 +103,23 @@ check_files(const VcpConfig *config, GError **error)
              vc_tls_check_file(config->listen_tls_crl, "--listen-tls-crl", error)));
 }
 
+/* A fatal alert, sent or received, ends a handshake or what should have been one. */
+static void
+on_tls_info(const SSL *tls G_GNUC_UNUSED, int where, int alert)
+{
+    if ((where & SSL_CB_ALERT) != 0 && (alert >> 8) == SSL3_AL_FATAL)
+        vcp_metrics_tls_error(VCP_TLS_OF_CLIENT);
+}
+
 SSL_CTX *
 vcp_front_load(const VcpConfig *config, GError **error)
 {
     if (!check_files(config, error))
         return NULL;
     SSL_CTX *tls = SSL_CTX_new(TLS_server_method());
+    /* Here and in libwebsockets' own: which one's counts depends on how far a handshake comes.
+     */
+    SSL_CTX_set_info_callback(tls, on_tls_info);
     if (!load(tls, config, error))
         g_clear_pointer(&tls, SSL_CTX_free);
     return tls;
@@ -143,6 +155,7 @@ vcp_front_set_up_tls(VcpFront *self, const VcpConfig *config, SSL_CTX *tls)
                                  SSL_OP_CIPHER_SERVER_PREFERENCE);
     /* An idle session holds no buffers for records. */
     SSL_CTX_set_mode(tls, SSL_MODE_RELEASE_BUFFERS);
+    SSL_CTX_set_info_callback(tls, on_tls_info);
     if (config->listen_verify_client)
         forbid_resumption(tls);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
- * Health, files, refusals. */
+ * Health, readiness, files, refusals. */
 #include "proxy/http.h"
 
 #include <stdlib.h>
@@ -156,10 +156,13 @@ serve_file(struct lws *wsi, const char *file)
 }
 
 int
-vcp_http_serve(struct lws *wsi, const char *path, const char *web_dir)
+vcp_http_serve(struct lws *wsi, const char *path, const char *web_dir, gboolean is_ready)
 {
     if (strcmp(path, "/healthz") == 0)
         return answered(wsi, answer(wsi, 200, "ok\n", 0, FALSE));
+    if (strcmp(path, "/readyz") == 0)
+        return answered(wsi, is_ready ? answer(wsi, 200, "ready\n", 0, FALSE)
+                                      : answer(wsi, 503, "not ready\n", 0, FALSE));
     g_autofree char *file = web_dir != NULL ? find_file(web_dir, path) : NULL;
     if (file == NULL)
         return answered(wsi, answer(wsi, 404, "There is nothing at this path\n", 0, FALSE));

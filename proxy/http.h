@@ -8,8 +8,9 @@
 #include "common/error.h"
 
 /* Answers a GET or HEAD that is not for a websocket; path: decoded. What the caller must return
- * from LWS_CALLBACK_HTTP. web_dir: nullable, absolute and without links. */
-int vcp_http_serve(struct lws *wsi, const char *path, const char *web_dir);
+ * from LWS_CALLBACK_HTTP. web_dir: nullable, absolute and without links.
+ * is_ready: what /readyz says. */
+int vcp_http_serve(struct lws *wsi, const char *path, const char *web_dir, gboolean is_ready);
 
 /* Refuses: a status with a line of text. retry_after_s: for the statuses that say when to come
  * back; 0: soon. FALSE where it could not be written. The connection

@@ -14,6 +14,7 @@
 
 #include "common/error.h"
 #include "proxy/dial.h"
+#include "proxy/metrics.h"
 #include "proxy/timer.h"
 #include "proxy/tls-client.h"
 
@@ -396,6 +397,7 @@ shake_hands(VcpRedis *self)
         start_talking(self);
         break;
     case VCP_TLS_FAILED:
+        vcp_metrics_tls_error(VCP_TLS_OF_STORE);
         break_off(self, error != NULL ? error->message : "no TLS");
         break;
     case VCP_TLS_WANTS_READ:

@@ -13,9 +13,11 @@
 #include "common/address.h"
 #include "common/token.h"
 #include "proxy/admission.h"
+#include "proxy/audit.h"
 #include "proxy/compute.h"
 #include "proxy/handshake.h"
 #include "proxy/liveness.h"
+#include "proxy/metrics.h"
 #include "proxy/notary.h"
 #include "proxy/tenant.h"
 #include "proxy/timer.h"
@@ -32,6 +34,7 @@
  * must fit. */
 #define TENANT_RESERVE (VC_BUFFER_SIZE / 2)
 
+/* metrics.c has names for them. */
 typedef enum { RESOLVING, CLAIMING, HANDSHAKE, SPLICED, REFUSING, CLOSING } State;
 
 struct VcpSession {
@@ -43,6 +46,7 @@ struct VcpSession {
     gboolean tls_started;
     gboolean was_connected; /* the handshake knows that the connection stands */
     gboolean heard_text;
+    gboolean was_spliced;
     gboolean is_pumping, pump_again, is_gone;
 
     char *token; /* wiped with the session */
@@ -59,10 +63,14 @@ struct VcpSession {
     VcpTimer *clock;
     guint64 clock_due_ms; /* 0: stopped */
     guint64 started_ms;
+    guint audit_ticket;
+    gint64 began_us;     /* since 1970; when its console was known */
+    gint64 asked_us;     /* when the resolver was */
     guint64 deadline_ms; /* of the handshake, the refusal or the close */
     guint64 patience_ms; /* until the handshake's time is up; 0: it has no time of its own */
     VcpLiveness life;
     guint64 peeked_traffic;
+    VcpMetricsPlace place;
 };
 
 static guint64
@@ -77,11 +85,34 @@ config_of(const VcpSession *self)
     return vcp_worker_shared(self->worker)->config;
 }
 
+gboolean
+vcp_session_describe(const VcpSession *self, VcpSessionInfo *info)
+{
+    if (self->id == 0)
+        return FALSE;
+    *info = (VcpSessionInfo){
+        .id = self->id,
+        .token_id = self->token_id,
+        .client = self->client,
+        .console = self->service->address,
+        .state = vcp_metrics_state_name(self->state),
+        .type = self->service->type,
+        .began_us = self->began_us,
+        .bytes_in = self->ends[VCP_TENANT]->bytes_in,
+        .bytes_out = self->ends[VCP_TENANT]->bytes_out,
+    };
+    return TRUE;
+}
+
 /* --- the end of a session --- */
 
 static void
-log_start(const VcpSession *self)
+log_start(VcpSession *self)
 {
+    VcpSessionInfo info;
+
+    vcp_session_describe(self, &info);
+    self->audit_ticket = vcp_audit_start(vcp_worker_shared(self->worker)->audit, &info);
     g_info("session %" G_GUINT64_FORMAT " started: token %s client %s console %s %s", self->id,
            self->token_id, self->client, vc_console_type_name(self->service->type),
            self->service->address);
@@ -98,7 +129,11 @@ log_end(const VcpSession *self)
               vc_error_close_code(code), vc_error_name(code), self->reason->message);
         return;
     }
+    VcpSessionInfo info;
     double seconds = (double)(now_ms(self) - self->started_ms) / 1000;
+    vcp_session_describe(self, &info);
+    vcp_audit_end(vcp_worker_shared(self->worker)->audit, self->audit_ticket, &info, seconds,
+                  code);
     g_log(G_LOG_DOMAIN, vc_error_log_level(code),
           "session %" G_GUINT64_FORMAT
           " ended: token %s client %s console %s %s seconds %.1f received %" G_GUINT64_FORMAT
@@ -107,6 +142,18 @@ log_end(const VcpSession *self)
           self->service->address, seconds, self->ends[VCP_TENANT]->bytes_in,
           self->ends[VCP_TENANT]->bytes_out, vc_error_close_code(code), vc_error_name(code),
           self->reason->message);
+}
+
+static void
+count_end(VcpSession *self)
+{
+    VcError code = vc_error_code(self->reason);
+
+    vcp_metrics_session_gone(&self->place);
+    if (self->id != 0)
+        vcp_metrics_ended(code);
+    if (!self->was_spliced)
+        vcp_metrics_failed(code);
 }
 
 static void
@@ -129,6 +176,7 @@ free_session(VcpSession *self)
 
     /* What it held is free when the log says that it has ended. */
     let_go(self);
+    count_end(self);
     log_end(self);
     tenant->session = NULL;
     vc_buffer_clear(&tenant->in);
@@ -377,6 +425,8 @@ on_resolved(VcService *service, const GError *error, gpointer data)
     g_autoptr(VcService) expired = service == NULL ? expired_service(self, error) : NULL;
 
     self->query = NULL;
+    vcp_metrics_resolved(g_get_monotonic_time() - self->asked_us,
+                         service != NULL ? VC_ERROR_ENDED : vc_error_code(error));
     service = expired != NULL ? expired : service;
     if (service == NULL) {
         count_guess(self, error);
@@ -388,7 +438,9 @@ on_resolved(VcService *service, const GError *error, gpointer data)
         count_guess(self, NULL);
         self->id = __atomic_add_fetch(&last_id, 1, __ATOMIC_RELAXED);
         self->service = vc_service_ref(service);
+        self->began_us = g_get_real_time();
         log_start(self);
+        vcp_metrics_started(service->type);
         claim(self);
     }
     vcp_session_pump(self);
@@ -644,6 +696,7 @@ advance(VcpSession *self)
         break;
     case VCP_STEP_SPLICE:
         self->state = SPLICED;
+        self->was_spliced = TRUE;
         vcp_admission_confirm(self->admission);
         vcp_liveness_heard(&self->life, now_ms(self));
         g_debug("session %" G_GUINT64_FORMAT " joined after %" G_GUINT64_FORMAT " ms", self->id,
@@ -788,6 +841,9 @@ vcp_session_pump(VcpSession *self)
     }
     arm(self);
     set_clock(self);
+    vcp_metrics_session_is(&self->place,
+                           self->service != NULL ? self->service->type : VC_N_CONSOLE_TYPES,
+                           self->state);
 }
 
 VcpSession *
@@ -805,6 +861,7 @@ vcp_session_new(VcpWorker *worker, VcpEndpoint *tenant, char *token, VcpSlot *sl
     self->client = g_strdup(client);
     self->clock = vcp_timer_new(vcp_worker_loop(worker), on_clock, self);
     self->started_ms = now_ms(self);
+    self->asked_us = g_get_monotonic_time();
     vcp_liveness_init(&self->life, config_of(self)->keepalive_s,
                       config_of(self)->write_timeout_s, self->started_ms);
     self->deadline_ms =

@@ -9,6 +9,18 @@
 #include "proxy/session-limits.h"
 #include "proxy/worker.h"
 
+/* What outsiders may know of a session. Strings belong to it. */
+typedef struct {
+    guint64 id;
+    const char *token_id, *client, *console, *state;
+    VcConsoleType type;
+    gint64 began_us;             /* since 1970 */
+    guint64 bytes_in, bytes_out; /* from the client and to it */
+} VcpSessionInfo;
+
+/* FALSE: its console is not known yet. */
+gboolean vcp_session_describe(const VcpSession *self, VcpSessionInfo *info);
+
 /* Starts with an established websocket: asks the resolver, connects, and so on.
  * tenant: the client's end, which outlives the session or tells it by
  * vcp_session_tenant_gone(). token, slot: full. client: the client's address, for the log.

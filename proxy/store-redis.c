@@ -5,6 +5,8 @@
 #include <gnutls/crypto.h>
 #include <string.h>
 
+#include "proxy/metrics.h"
+
 #define PREFIX "vcp:"
 
 /* o owner, u held until, k is confirmed, s session id, c console, x spent until, b come back
@@ -140,11 +142,12 @@ send_script(VcpStoreOp *op)
 static VcpStoreAnswer
 read_answer(RedisStore *self, const redisReply *reply)
 {
-    if (reply == NULL)
-        return VCP_STORE_AWAY;
-    if (reply->type == REDIS_REPLY_INTEGER && reply->integer >= VCP_STORE_OK &&
+    if (reply != NULL && reply->type == REDIS_REPLY_INTEGER && reply->integer >= VCP_STORE_OK &&
         reply->integer < VCP_STORE_AWAY)
         return (VcpStoreAnswer)reply->integer;
+    vcp_metrics_store_error();
+    if (reply == NULL)
+        return VCP_STORE_AWAY;
     if (reply->type != REDIS_REPLY_ERROR)
         vcp_redis_give_up(self->redis, "an answer without sense");
     else if (is_passing(reply->str))

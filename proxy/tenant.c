@@ -14,6 +14,7 @@
 #include "proxy/front.h"
 #include "proxy/headers.h"
 #include "proxy/http.h"
+#include "proxy/metrics.h"
 #include "proxy/session.h"
 #include "proxy/tcp.h"
 #include "proxy/timer.h"
@@ -176,17 +177,22 @@ admit(Tenant *self, GError **error)
     char digest[VC_TOKEN_DIGEST_SIZE];
     g_autofree char *address = vc_address_without_port(self->client);
 
-    if (vcp_worker_is_stopping(self->worker)) {
-        g_set_error_literal(error, VC_ERROR, VC_ERROR_SHUTDOWN, "the daemon is going down");
-        return FALSE;
-    }
     vc_token_digest(self->token, digest);
-    /* The token of a live session is no guess. */
-    self->slot = vcp_slot_new_extra(vcp_worker_shared(self->worker)->live, digest);
-    if (self->slot == NULL && may_try(self, error))
+    /* One more channel of a session that is may come in while others may not, and its token is
+     * no guess. */
+    if (!vcp_worker_is_stopping(self->worker))
+        self->slot = vcp_slot_new_extra(vcp_worker_shared(self->worker)->live, digest);
+    if (self->slot != NULL)
+        return TRUE;
+    if (may_try(self, error))
         self->slot =
             vcp_limits_enter(vcp_worker_shared(self->worker)->limits, address, digest, error);
-    return self->slot != NULL;
+    /* In this order: whoever begins to drain either finds the place taken or turns it away. */
+    if (self->slot == NULL || vcp_worker_is_ready(self->worker))
+        return self->slot != NULL;
+    g_clear_pointer(&self->slot, vcp_slot_free);
+    g_set_error_literal(error, VC_ERROR, VC_ERROR_SHUTDOWN, "the daemon is going down");
+    return FALSE;
 }
 
 /* The answer must reach a client that has sent more than it should, so the connection is not
@@ -219,6 +225,7 @@ on_upgrade(Tenant *self, struct lws *wsi)
     if (self->token != NULL && admit(self, &error))
         return 0;
     VcError code = vc_error_code(error);
+    vcp_metrics_failed(code);
     g_log(G_LOG_DOMAIN, vc_error_log_level(code), "client %s refused with HTTP status %u: %s",
           self->client, vc_error_http_status(code), error->message);
     return refuse(self, wsi, code);
@@ -247,7 +254,8 @@ on_http(Tenant *self, struct lws *wsi)
         return refuse_plain(self, wsi, VC_ERROR_METHOD);
     if (vcp_headers_have_body(wsi))
         return refuse_plain(self, wsi, VC_ERROR_BAD_REQUEST);
-    return vcp_http_serve(wsi, path, vcp_worker_shared(self->worker)->config->web_dir);
+    return vcp_http_serve(wsi, path, vcp_worker_shared(self->worker)->config->web_dir,
+                          vcp_worker_is_ready(self->worker));
 }
 
 /* libwebsockets takes what does not begin like HTTP for some raw protocol. */
@@ -289,6 +297,7 @@ on_receive(Tenant *self, struct lws *wsi, const void *data, size_t length)
     if (!lws_frame_is_binary(wsi) && !vcp_session_heard_text(session))
         return 0;
     self->end.bytes_in += length;
+    vcp_metrics_received(length);
     if (!vc_buffer_append(&self->end.in, data, length)) {
         vcp_session_end(session, g_error_new_literal(VC_ERROR, VC_ERROR_INTERNAL,
                                                      "received more than flow control allows"));
@@ -357,6 +366,7 @@ write_data(Tenant *self, struct lws *wsi, gsize length)
         return -1;
     vc_buffer_consume(&self->end.out, length);
     self->end.bytes_out += length;
+    vcp_metrics_sent(length);
     if (self->close_code != 0)
         lws_callback_on_writable(wsi);
     return written(self, wsi, result);

@@ -21,6 +21,9 @@
 /* For an answer of the store. */
 #define STORE_TIMEOUT_MS 2000
 
+/* How often the loop's lag is measured. */
+#define LAG_PERIOD_MS 1000
+
 /* Below so many connections there is no memory worth asking back. */
 #define TRIM_FLOOR 64
 
@@ -28,6 +31,11 @@ typedef struct {
     int fd;
     char *client; /* full */
 } Accepted;
+
+typedef struct {
+    VcpWorkerFunc func;
+    gpointer data;
+} Call;
 
 struct VcpWorker {
     VcpShared shared; /* with references of its own */
@@ -42,16 +50,21 @@ struct VcpWorker {
     GQueue sessions;
     gboolean is_stopping, is_closed;
     VcpTimer *stop_timer;
+    VcpMetrics metrics;
+    VcpTimer *lag_timer;
+    gint64 lag_due_us;
 
     uv_async_t wake;
     uv_mutex_t lock; /* for: */
     GArray *accepted;
+    GArray *calls;
     gboolean stop_asked;
     VcpShared *fresh; /* nullable */
 
-    guint peak; /* of load, since memory was last given back */
-    int load;   /* atomic */
-    int asked;  /* atomic; whether the loop turns: cleared by its next turn */
+    guint peak;     /* of load, since memory was last given back */
+    int load;       /* atomic */
+    int n_sessions; /* atomic: the length of sessions, for other threads */
+    int asked;      /* atomic; whether the loop turns: cleared by its next turn */
 };
 
 const VcpShared *
@@ -102,10 +115,54 @@ vcp_worker_is_stopping(const VcpWorker *self)
     return self->is_stopping;
 }
 
+gboolean
+vcp_worker_is_ready(const VcpWorker *self)
+{
+    return !self->is_stopping && !g_atomic_int_get(self->shared.is_draining);
+}
+
+guint
+vcp_worker_sessions(VcpWorker *self)
+{
+    return (guint)g_atomic_int_get(&self->n_sessions);
+}
+
 guint
 vcp_worker_load(VcpWorker *self)
 {
     return (guint)g_atomic_int_get(&self->load);
+}
+
+const VcpMetrics *
+vcp_worker_metrics(const VcpWorker *self)
+{
+    return &self->metrics;
+}
+
+gsize
+vcp_worker_buffers(const VcpWorker *self)
+{
+    return vc_pool_in_use(self->pool);
+}
+
+/* --- the loop's lag --- */
+
+static void
+start_lag_timer(VcpWorker *self)
+{
+    uv_update_time(&self->loop);
+    self->lag_due_us = g_get_monotonic_time() + LAG_PERIOD_MS * (gint64)1000;
+    vcp_timer_start(self->lag_timer, LAG_PERIOD_MS);
+}
+
+/* What this timer waits for beyond its time, everything else on the loop waits for too. */
+static void
+on_lag_timer(gpointer data)
+{
+    VcpWorker *self = data;
+
+    vcp_metrics_lag(g_get_monotonic_time() - self->lag_due_us);
+    start_lag_timer(self);
 }
 
 /* --- what is shared --- */
@@ -182,6 +239,7 @@ close_everything(VcpWorker *self)
     vcp_leases_free(self->leases);
     uv_close((uv_handle_t *)&self->wake, NULL);
     g_clear_pointer(&self->stop_timer, vcp_timer_free);
+    g_clear_pointer(&self->lag_timer, vcp_timer_free);
 }
 
 static void
@@ -208,6 +266,7 @@ void
 vcp_worker_add_session(VcpWorker *self, GList *link)
 {
     g_queue_push_tail_link(&self->sessions, link);
+    g_atomic_int_inc(&self->n_sessions);
 }
 
 void
@@ -220,6 +279,20 @@ void
 vcp_worker_remove_session(VcpWorker *self, GList *link)
 {
     g_queue_unlink(&self->sessions, link);
+    g_atomic_int_add(&self->n_sessions, -1);
+}
+
+void
+vcp_worker_each_session(VcpWorker *self, void (*func)(VcpSession *, gpointer), gpointer data)
+{
+    GList *next;
+
+    for (GList *at = self->sessions.head; at != NULL; at = next) {
+        VcpEndpoint *tenant = at->data;
+        next = at->next; /* it may end meanwhile */
+        if (tenant->session != NULL)
+            func(tenant->session, data);
+    }
 }
 
 /* The allocator keeps what a crowd has left behind, scattered as it is, until it is asked for
@@ -292,6 +365,15 @@ take_accepted(VcpWorker *self, GArray *accepted)
 }
 
 static void
+make_calls(VcpWorker *worker /* nullable */, GArray *calls)
+{
+    for (guint i = 0; i < calls->len; i++) {
+        Call *call = &g_array_index(calls, Call, i);
+        call->func(worker, call->data);
+    }
+}
+
+static void
 on_wake(uv_async_t *wake)
 {
     VcpWorker *self = wake->data;
@@ -300,6 +382,8 @@ on_wake(uv_async_t *wake)
     uv_mutex_lock(&self->lock);
     g_autoptr(GArray) accepted = self->accepted;
     self->accepted = g_array_new(FALSE, FALSE, sizeof(Accepted));
+    g_autoptr(GArray) calls = self->calls;
+    self->calls = g_array_new(FALSE, FALSE, sizeof(Call));
     gboolean stop = self->stop_asked;
     VcpShared *fresh = g_steal_pointer(&self->fresh);
     uv_mutex_unlock(&self->lock);
@@ -309,6 +393,7 @@ on_wake(uv_async_t *wake)
     else
         free_shared(fresh);
     take_accepted(self, accepted);
+    make_calls(self, calls);
     if (stop && !self->is_stopping)
         start_stopping(self);
     close_if_done(self);
@@ -322,6 +407,17 @@ vcp_worker_adopt(VcpWorker *self, int fd, char *client)
     g_atomic_int_inc(&self->load);
     uv_mutex_lock(&self->lock);
     g_array_append_val(self->accepted, one);
+    uv_mutex_unlock(&self->lock);
+    uv_async_send(&self->wake);
+}
+
+void
+vcp_worker_call(VcpWorker *self, VcpWorkerFunc func, gpointer data)
+{
+    Call call = {func, data};
+
+    uv_mutex_lock(&self->lock);
+    g_array_append_val(self->calls, call);
     uv_mutex_unlock(&self->lock);
     uv_async_send(&self->wake);
 }
@@ -355,6 +451,8 @@ run(gpointer data)
 {
     VcpWorker *self = data;
 
+    vcp_metrics_use(&self->metrics);
+    start_lag_timer(self);
     uv_run(&self->loop, UV_RUN_DEFAULT);
     return NULL;
 }
@@ -378,10 +476,12 @@ vcp_worker_new(const VcpShared *shared, GError **error)
     copy_shared(&self->shared, shared);
     uv_mutex_init(&self->lock);
     self->accepted = g_array_new(FALSE, FALSE, sizeof(Accepted));
+    self->calls = g_array_new(FALSE, FALSE, sizeof(Call));
     self->pool = vc_pool_new();
     uv_loop_init(&self->loop);
     uv_async_init(&self->loop, &self->wake, on_wake);
     self->wake.data = self;
+    self->lag_timer = vcp_timer_new(&self->loop, on_lag_timer, self);
     self->resolver = shared->tokens != NULL
                          ? vcp_resolver_file_new(shared->tokens)
                          : vcp_resolver_https_new(&self->loop, self->shared.config);
@@ -417,6 +517,8 @@ vcp_worker_free(VcpWorker *self)
     free_shared(self->fresh);
     release_shared(&self->shared);
     g_array_unref(self->accepted);
+    make_calls(NULL, self->calls);
+    g_array_unref(self->calls);
     uv_mutex_destroy(&self->lock);
     g_free(self);
 }

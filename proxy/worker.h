@@ -10,8 +10,10 @@
 #include "common/buffer.h"
 #include "common/tls.h"
 #include "proxy/config.h"
+#include "proxy/endpoint.h"
 #include "proxy/guesses.h"
 #include "proxy/lease.h"
+#include "proxy/metrics.h"
 #include "proxy/session-limits.h"
 #include "proxy/resolver.h"
 
@@ -31,6 +33,8 @@ typedef struct {
     const VcpStoreAddress *store; /* nullable */
     VcpLeaseHub *hub;
     VcpSpiceLive *live;
+    struct VcpAudit *audit; /* nullable: nobody wants to know */
+    const int *is_draining; /* atomic: no new sessions, those that are may stay */
 } VcpShared;
 
 typedef struct VcpWorker VcpWorker;
@@ -50,6 +54,18 @@ void vcp_worker_use(VcpWorker *self, const VcpShared *shared);
 
 /* Connections that are or will be the worker's. Any thread. */
 guint vcp_worker_load(VcpWorker *self);
+
+/* Calls func on the worker's thread soon. Where the thread ends before that, func is called
+ * with NULL for the worker by vcp_worker_free(). Main thread, until vcp_worker_stop(). */
+typedef void (*VcpWorkerFunc)(VcpWorker *worker, gpointer data);
+void vcp_worker_call(VcpWorker *self, VcpWorkerFunc func, gpointer data);
+
+/* Websockets that are the worker's. Any thread. */
+guint vcp_worker_sessions(VcpWorker *self);
+
+/* What it has counted, and chunks that its buffers hold. Any thread. */
+const VcpMetrics *vcp_worker_metrics(const VcpWorker *self);
+gsize vcp_worker_buffers(const VcpWorker *self);
 
 /* Asks whether the worker's loop turns; it has answered when it does so once more. Any thread.
  */
@@ -77,6 +93,9 @@ struct lws_vhost *vcp_worker_vhost(VcpWorker *self);
 void vcp_worker_set_up_tls(VcpWorker *self, SSL_CTX *tls);
 gboolean vcp_worker_is_stopping(const VcpWorker *self);
 
+/* New sessions are welcome. */
+gboolean vcp_worker_is_ready(const VcpWorker *self);
+
 /* Every tenant is in the list of those without a session or in that of those with one. link is
  * embedded in it; its data is the tenant's VcpEndpoint. Beyond some thousands without a session
  * the oldest are cut off, so that connections that never become one keep nobody out. */
@@ -84,6 +103,10 @@ void vcp_worker_add_half_open(VcpWorker *self, GList *link);
 void vcp_worker_add_session(VcpWorker *self, GList *link);
 void vcp_worker_remove_half_open(VcpWorker *self, GList *link);
 void vcp_worker_remove_session(VcpWorker *self, GList *link);
+
+/* Calls func for each session. */
+void vcp_worker_each_session(VcpWorker *self, void (*func)(VcpSession *, gpointer),
+                             gpointer data);
 
 /* The tenant is gone for good. */
 void vcp_worker_released(VcpWorker *self);

@@ -224,12 +224,12 @@ vcr_door_generation(VcrDoor *self)
     return generation;
 }
 
-VcrClientVerdict
+VcClientVerdict
 vcr_door_check(VcrDoor *self, gnutls_session_t session, char **name)
 {
     vc_monitor_enter(&self->lock);
-    VcrClientVerdict verdict =
-        vcr_client_check(session, self->content.trust, self->content.allowed, name);
+    VcClientVerdict verdict =
+        vc_client_check(session, self->content.trust, self->content.allowed, name);
     vc_monitor_leave(&self->lock);
     return verdict;
 }

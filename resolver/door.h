@@ -6,7 +6,7 @@
 #include <gnutls/abstract.h>
 #include <gnutls/x509.h>
 
-#include "resolver/client.h"
+#include "common/client.h"
 #include "resolver/config.h"
 
 typedef struct VcrDoor VcrDoor;
@@ -25,8 +25,8 @@ gboolean vcr_door_show(VcrDoor *self, gnutls_pcert_st **chain, unsigned *length,
 /* Changes with every load that went well; a verdict holds for one generation. Never 0. */
 guint vcr_door_generation(VcrDoor *self);
 
-/* The verdict on the certificate of a session's client; name: as vcr_client_check(). */
-VcrClientVerdict vcr_door_check(VcrDoor *self, gnutls_session_t session, char **name);
+/* The verdict on the certificate of a session's client; name: as vc_client_check(). */
+VcClientVerdict vcr_door_check(VcrDoor *self, gnutls_session_t session, char **name);
 
 void vcr_door_free(VcrDoor *self); /* nullable */
 

@@ -69,6 +69,15 @@ vcr_host_is_kept_by(VcrHost *self, const VcrKeeper *keeper)
 }
 
 void
+vcr_host_publish_connected(VcrHost *self, const VcrKeeper *keeper, gboolean connected)
+{
+    vc_monitor_enter(&self->monitor);
+    if (self->keeper == keeper)
+        vcr_registry_set_connected(self->registry, self->view.number, connected);
+    vc_monitor_leave(&self->monitor);
+}
+
+void
 vcr_host_publish_list(VcrHost *self, const VcrKeeper *keeper, GHashTable *guests)
 {
     vc_monitor_enter(&self->monitor);
@@ -125,6 +134,7 @@ replace_keeper(VcrHost *self)
     g_warning("%s: no answer for %u s; the connection is given up", self->uri, HANG_S);
     self->n_given_up++;
     vcr_registry_set_listed(self->registry, self->view.number, FALSE);
+    vcr_registry_set_connected(self->registry, self->view.number, FALSE);
     self->keeper = vcr_keeper_start(self, &self->view);
 }
 

@@ -34,6 +34,9 @@ void vcr_host_free(VcrHost *self); /* nullable; not running */
 
 gboolean vcr_host_is_kept_by(VcrHost *self, const struct VcrKeeper *keeper);
 
+void vcr_host_publish_connected(VcrHost *self, const struct VcrKeeper *keeper,
+                                gboolean connected);
+
 /* All guests were read, and these have consoles (UUIDs are the keys); or, with NULL, the
  * connection is gone. */
 void vcr_host_publish_list(VcrHost *self, const struct VcrKeeper *keeper,

@@ -48,6 +48,7 @@ vcr_http_new(const VcrConfig *config, VcrDoor *door, VcrRegistry *registry,
     self->config = config;
     self->context.door = door;
     self->context.verifies = door != NULL && !config->listen_no_verify_client;
+    self->context.hosts = config->connect;
     self->context.registry = registry;
     self->context.passwords = passwords;
     self->servers = g_ptr_array_new_with_free_func((GDestroyNotify)MHD_stop_daemon);

@@ -67,6 +67,7 @@ vcr_inbox_pop(VcrInbox *self, gint64 until)
 void
 vcr_inbox_push_message(VcrInbox *self, VcrMessage *message)
 {
+    message->pushed_at = g_get_monotonic_time();
     vc_monitor_enter(&self->monitor);
     g_queue_push_tail(&self->messages, message);
     vc_monitor_signal(&self->monitor);

@@ -22,6 +22,7 @@ typedef enum {
 typedef struct {
     VcrNews news;
     char *uuid;                     /* nullable */
+    gint64 pushed_at;               /* µs of the monotonic clock */
     guint from;                     /* number of a libvirtd */
     char *digest;                   /* nullable */
     virConnectPtr connection;       /* full, nullable */

@@ -10,6 +10,7 @@
 #include "resolver/foreign.h"
 #include "resolver/guest.h"
 #include "resolver/inbox.h"
+#include "resolver/metrics.h"
 #include "resolver/password.h"
 
 #define OPEN_TIMEOUT_S 30  /* after that another attempt may begin */
@@ -32,10 +33,11 @@ struct VcrKeeper {
     char *name;               /* nullable: libvirtd's host name */
     guint back_off_s;
     gboolean is_stopping, is_refused, is_lost, has_list, is_listed, has_complained;
-    GHashTable *guests;         /* UUID → VcrGuest, of guests with metadata that run */
-    GHashTable *dirty;          /* set of UUIDs to read now */
-    GHashTable *later;          /* set of UUIDs to read when nothing else is to do: the list */
-    GHashTable *failed;         /* set of UUIDs to read again at retry_at */
+    GHashTable *guests; /* UUID → VcrGuest, of guests with metadata that run */
+    GHashTable *dirty;  /* set of UUIDs to read now */
+    GHashTable *later;  /* set of UUIDs to read when nothing else is to do: the list */
+    GHashTable *told;   /* UUID → gint64, when libvirt first told of what is not read yet */
+    GHashTable *failed; /* set of UUIDs to read again at retry_at */
     gint64 relist_at, retry_at; /* monotonic, µs */
     gint64 patient_until;       /* monotonic, µs; 0: nobody has waited for failed ones yet */
     VcrForeign *foreign;
@@ -120,6 +122,27 @@ on_secret(VcrKeeper *self, const VcrMessage *message)
     }
 }
 
+/* --- how long it takes --- */
+
+static void
+note_time(VcrKeeper *self, const VcrMessage *message)
+{
+    if (!g_hash_table_contains(self->told, message->uuid))
+        g_hash_table_insert(self->told, g_strdup(message->uuid),
+                            g_memdup2(&message->pushed_at, sizeof message->pushed_at));
+}
+
+static void
+count_time(VcrKeeper *self, const char *uuid)
+{
+    const gint64 *told = g_hash_table_lookup(self->told, uuid);
+
+    if (told == NULL)
+        return;
+    vcr_metrics_event(g_get_monotonic_time() - *told);
+    g_hash_table_remove(self->told, uuid);
+}
+
 /* --- messages --- */
 
 static void
@@ -151,6 +174,7 @@ handle_connected(VcrKeeper *self, const VcrMessage *message)
         self->is_lost = virConnectIsAlive(self->connection) != 1;
         break;
     case VCR_GUEST_CHANGED:
+        note_time(self, message);
         mark(self, message->uuid);
         break;
     case VCR_SECRET_CHANGED:
@@ -299,6 +323,8 @@ read_guest(VcrKeeper *self, const char *uuid)
         forget_guest(self, uuid);
     else
         on_unreadable(self, uuid, error);
+    if (guest != NULL || error->code == VC_ERROR_NOT_FOUND)
+        count_time(self, uuid);
 }
 
 /* FALSE: there is none. */
@@ -471,6 +497,7 @@ start_watching(VcrKeeper *self)
         return FALSE;
     }
     self->has_complained = FALSE;
+    vcr_host_publish_connected(self->host, self, TRUE);
     g_message("%s: connected, host %s", self->view->uri, self->name);
     return TRUE;
 }
@@ -497,6 +524,8 @@ close_connection(VcrKeeper *self)
 {
     self->is_listed = FALSE;
     vcr_host_publish_list(self->host, self, NULL);
+    vcr_host_publish_connected(self->host, self, FALSE);
+    g_hash_table_remove_all(self->told);
     g_hash_table_remove_all(self->dirty);
     g_hash_table_remove_all(self->later);
     g_hash_table_remove_all(self->failed);
@@ -554,6 +583,7 @@ vcr_keeper_start(VcrHost *host, VcrHostView *view)
     self->guests =
         g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify)vcr_guest_free);
     self->dirty = new_set();
+    self->told = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     self->later = new_set();
     self->failed = new_set();
     self->foreign = vcr_foreign_new(view->number, view->inboxes);
@@ -581,6 +611,7 @@ vcr_keeper_free(VcrKeeper *self)
     vcr_foreign_free(self->foreign);
     g_hash_table_unref(self->guests);
     g_hash_table_unref(self->dirty);
+    g_hash_table_unref(self->told);
     g_hash_table_unref(self->later);
     g_hash_table_unref(self->failed);
     g_free(self->name);

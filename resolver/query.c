@@ -8,6 +8,7 @@
 #include "common/error.h"
 #include "common/listen.h"
 #include "common/token.h"
+#include "resolver/metrics.h"
 
 #define BASE          "/consoleresolver/"
 #define TOKEN         "token/"
@@ -17,7 +18,7 @@
 /* A connection; its certificate is looked at once, and again when others may be good. */
 typedef struct {
     guint generation; /* of the door that verdict is about; 0: there is none yet */
-    VcrClientVerdict verdict;
+    VcClientVerdict verdict;
     char *name; /* nullable: subject of the certificate */
 } Peer;
 
@@ -25,6 +26,8 @@ typedef struct {
     VcrQueryContext *context;
     struct MHD_Connection *connection;
     gsize body_size;
+    gint64 begun_us;                 /* monotonic */
+    gboolean is_query;               /* for a token */
     char token_id[VC_TOKEN_ID_SIZE]; /* empty: there is no token */
     VcrRecord *record;               /* nullable */
     VcrPasswordQuery *query;         /* nullable: its password is being read */
@@ -83,14 +86,14 @@ peer_of(const Request *self)
         ->socket_context;
 }
 
-static VcrClientVerdict
+static VcClientVerdict
 verdict_on(const Request *self)
 {
     VcrDoor *door = self->context->door;
     Peer *peer = peer_of(self);
 
     if (door == NULL || !self->context->verifies)
-        return VCR_CLIENT_ALLOWED;
+        return VC_CLIENT_ALLOWED;
     guint generation = vcr_door_generation(door);
     if (peer->generation != generation) {
         g_clear_pointer(&peer->name, g_free);
@@ -123,6 +126,8 @@ log_answer(const Request *self, unsigned status, const char *what)
     const char *name = peer_of(self)->name;
     g_autofree char *client = client_address(self);
 
+    if (self->is_query)
+        vcr_metrics_query(status, g_get_monotonic_time() - self->begun_us);
     g_info("client %s %s token %s: %u %s", client, name != NULL ? name : "(no certificate)",
            self->token_id[0] != '\0' ? self->token_id : "-", status, what);
 }
@@ -282,15 +287,16 @@ look_up(Request *self, const char *token)
 static enum MHD_Result
 serve_token(Request *self, const char *escaped)
 {
+    self->is_query = TRUE;
     switch (verdict_on(self)) {
-    case VCR_CLIENT_NO_CERTIFICATE:
+    case VC_CLIENT_NO_CERTIFICATE:
         return send_error(self, MHD_HTTP_UNAUTHORIZED, "a client certificate is required");
-    case VCR_CLIENT_UNTRUSTED:
+    case VC_CLIENT_UNTRUSTED:
         return send_error(self, MHD_HTTP_FORBIDDEN, "the client certificate is not accepted");
-    case VCR_CLIENT_NOT_ALLOWED:
+    case VC_CLIENT_NOT_ALLOWED:
         return send_error(self, MHD_HTTP_FORBIDDEN,
                           "this client is not among those that may ask");
-    case VCR_CLIENT_ALLOWED:
+    case VC_CLIENT_ALLOWED:
         break;
     }
 
@@ -304,6 +310,17 @@ serve_token(Request *self, const char *escaped)
 }
 
 /* --- paths --- */
+
+/* Names of libvirtd and numbers of guests are for those who may ask for tokens. */
+static enum MHD_Result
+serve_metrics(Request *self)
+{
+    if (verdict_on(self) != VC_CLIENT_ALLOWED)
+        return send_error(self, MHD_HTTP_FORBIDDEN, "this client may not ask");
+    return send_text(self, MHD_HTTP_OK,
+                     vcr_metrics_text(self->context->hosts, self->context->registry),
+                     "text/plain; version=0.0.4; charset=utf-8");
+}
 
 static enum MHD_Result
 serve_ready(Request *self)
@@ -338,6 +355,8 @@ route(Request *self, const char *url)
         return send_plain(self, MHD_HTTP_OK, "ok\n");
     if (strcmp(url, "/readyz") == 0)
         return serve_ready(self);
+    if (strcmp(url, "/metrics") == 0)
+        return serve_metrics(self);
     return send_error(self, MHD_HTTP_NOT_FOUND, "there is nothing at this path");
 }
 
@@ -351,6 +370,7 @@ request_new(VcrQueryContext *context, struct MHD_Connection *connection)
     g_atomic_int_inc(&context->in_flight);
     self->context = context;
     self->connection = connection;
+    self->begun_us = g_get_monotonic_time();
     return self;
 }
 

@@ -14,6 +14,7 @@
 typedef struct {
     VcrDoor *door; /* nullable: clear text */
     gboolean verifies;
+    char **hosts; /* URIs of libvirtd, by their numbers */
     VcrRegistry *registry;
     VcrPasswords *passwords;
     int in_flight;   /* atomic: requests that have begun and not been answered */

@@ -12,6 +12,7 @@ typedef struct {
     GHashTable *hidden; /* set of UUIDs, of guests */
     gboolean is_listed;
     gboolean was_listed; /* once since the start */
+    gboolean is_connected;
 } Host;
 
 struct VcrRegistry {
@@ -340,4 +341,33 @@ vcr_registry_count(VcrRegistry *self)
     guint count = self->n_records;
     g_rw_lock_reader_unlock(&self->lock);
     return count;
+}
+
+/* --- figures --- */
+
+void
+vcr_registry_set_connected(VcrRegistry *self, guint host, gboolean connected)
+{
+    g_rw_lock_writer_lock(&self->lock);
+    self->hosts[host].is_connected = connected;
+    g_rw_lock_writer_unlock(&self->lock);
+}
+
+void
+vcr_registry_count_host(VcrRegistry *self, guint host, VcrHostFigures *figures)
+{
+    const Host *one = &self->hosts[host];
+    GHashTableIter iter;
+    gpointer records;
+
+    g_rw_lock_reader_lock(&self->lock);
+    *figures = (VcrHostFigures){
+        .is_connected = one->is_connected,
+        .is_listed = one->is_listed,
+        .guests = g_hash_table_size(one->guests),
+    };
+    g_hash_table_iter_init(&iter, one->guests);
+    while (g_hash_table_iter_next(&iter, NULL, &records))
+        figures->consoles += ((GPtrArray *)records)->len;
+    g_rw_lock_reader_unlock(&self->lock);
 }

@@ -62,6 +62,16 @@ gboolean vcr_registry_is_listed(VcrRegistry *self, guint host);
 /* Every libvirtd is listed. */
 gboolean vcr_registry_is_ready(VcrRegistry *self);
 
+/* For metrics: whether the libvirtd is connected, be it listed or not. */
+void vcr_registry_set_connected(VcrRegistry *self, guint host, gboolean connected);
+
+typedef struct {
+    gboolean is_connected, is_listed;
+    guint guests, consoles; /* that have tokens */
+} VcrHostFigures;
+
+void vcr_registry_count_host(VcrRegistry *self, guint host, VcrHostFigures *figures);
+
 /* *record: full, set where VCR_FOUND. */
 VcrAnswer vcr_registry_look_up(VcrRegistry *self, const char *digest, VcrRecord **record);
 

@@ -8,6 +8,7 @@ const CODES = new Map([
     [1002, { again: true, text: 'The console proxy received something that does not belong to the console\u2019s protocol, and stopped.' }],
     [1005, { again: true, text: 'The viewer on this page could not make sense of what the console sent, and stopped.' }],
     [1006, { again: true, text: 'The connection to the console proxy was lost.' }],
+    [1008, { again: true, text: 'An administrator ended this session.' }],
     [1011, { again: true, text: 'The console proxy had an internal error.' }],
     [4401, { again: false, text: 'This link is not valid: its token is unknown, has expired or was already used. Ask for a new link.' }],
     [4403, { again: false, text: 'The proxy\u2019s rules do not allow a connection to this console.' }],

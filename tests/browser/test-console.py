@@ -15,6 +15,7 @@ CLOSE_CODES = (
     (1000, "ended the session", True),
     (1001, "shut down or restarted", True),
     (1002, "protocol", True),
+    (1008, "administrator", True),
     (1011, "internal error", True),
     (4401, "not valid", False),
     (4403, "rules do not allow", False),

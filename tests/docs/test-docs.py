@@ -20,9 +20,11 @@ sys.path.insert(0, str(TESTS))
 from lab import case, daemon, guest, pki, program, rawhttp, resolverd, rfb, tap, ws  # noqa: E402
 
 PROXY, RESOLVER, ADM = "virtconsoleproxyd", "virtconsoleresolverd", "virtconsoleresolveradm"
-PROGRAMS = {PROXY: "VCP_BINARY", RESOLVER: "VCR_BINARY", ADM: "VCR_ADM_BINARY"}
+CTL = "virtconsoleproxyctl"
+PROGRAMS = {PROXY: "VCP_BINARY", RESOLVER: "VCR_BINARY", ADM: "VCR_ADM_BINARY", CTL: "VCP_CTL_BINARY"}
 MAN = {PROXY: "docs/man/virtconsoleproxyd.8.rst", RESOLVER: "docs/man/virtconsoleresolverd.8.rst",
-       ADM: "docs/man/virtconsoleresolveradm.1.rst"}
+       ADM: "docs/man/virtconsoleresolveradm.1.rst", CTL: "docs/man/virtconsoleproxyctl.1.rst"}
+TOOLS = (ADM, CTL)                       # have commands
 DAEMONS = (PROXY, RESOLVER)
 CONF = {PROXY: "conf/virtconsoleproxyd.conf", RESOLVER: "conf/virtconsoleresolverd.conf"}
 NO_KEYS = {"help", "version", "config", "check-config"}
@@ -92,7 +94,7 @@ def help_flags(name, *command):
 def all_flags():
     """Those of every program, and of every command."""
     flags = set().union(*(help_flags(name) for name in PROGRAMS))
-    return flags.union(*(help_flags(ADM, command) for command in man_commands(ADM)))
+    return flags.union(*(help_flags(name, command) for name in TOOLS for command in man_commands(name)))
 
 
 def error_rows():
@@ -175,7 +177,7 @@ class Flags(unittest.TestCase):
             text = re.sub(r"^```.*?^```$", "", read(page), flags=re.MULTILINE | re.DOTALL)
             if page.endswith(".rst"):
                 text = re.sub(r"::\n\n(?: +.*\n|\n)+", "\n", text)
-            text = re.sub(r"`(?:sudo )?(?:tools|meson|certtool|uuidgen|virtconsoleresolveradm)\b[^`]*`", "", text)
+            text = re.sub(r"`(?:sudo )?(?:tools|meson|certtool|uuidgen|virtconsoleresolveradm|virtconsoleproxyctl)\b[^`]*`", "", text)
             for flag in re.findall(r"(?<![\w-])--([a-z][\w-]*)", text):
                 with self.subTest(page, flag=flag):
                     self.assertIn(flag, flags)
@@ -206,20 +208,24 @@ class Flags(unittest.TestCase):
 class Adm(unittest.TestCase):
     """The page of virtconsoleresolveradm."""
 
+    NAME, SHORT, LONG = ADM, "c", "connect"
+
     def commands(self):
-        return re.findall(r"^  (\w+) .*$", help_text(program.path_from(PROGRAMS[ADM])).split("\nCommands:\n")[1], re.MULTILINE)
+        shown = help_text(program.path_from(PROGRAMS[self.NAME])).split("\nCommands:\n")[1]
+        return re.findall(r"^  (\w+) .*$", shown, re.MULTILINE)
 
     def test_commands(self):
-        self.assertGreater(len(self.commands()), 5)
-        self.assertEqual(list(man_commands(ADM)), self.commands())
-        synopsis = re.findall(r"^``\w+`` \[``-c`` \*URI\*\] ``(\w+)``", man_section("SYNOPSIS", ADM), re.MULTILINE)
+        self.assertGreater(len(self.commands()), 3)
+        self.assertEqual(list(man_commands(self.NAME)), self.commands())
+        synopsis = re.findall(rf"^``\w+`` \[``-{self.SHORT}`` \*\w+\*\] ``(\w+)``",
+                              man_section("SYNOPSIS", self.NAME), re.MULTILINE)
         self.assertEqual(synopsis, self.commands())
 
     def test_flags_of_commands(self):
-        everywhere = {"c", "connect", "h", "help"}
-        for command, text in man_commands(ADM).items():
+        everywhere = {self.SHORT, self.LONG, "h", "help"}
+        for command, text in man_commands(self.NAME).items():
             with self.subTest(command):
-                shown = help_flags(ADM, command)
+                shown = help_flags(self.NAME, command)
                 self.assertLessEqual(everywhere, set(shown))
                 self.assertEqual(man_flags(entries_of(text)),
                                  {flag: default for flag, default in shown.items() if flag not in everywhere})
@@ -227,14 +233,20 @@ class Adm(unittest.TestCase):
     def test_examples(self):
         """Every flag that follows a command is one of its flags."""
         count = 0
-        call = rf"virtconsoleresolveradm (?:-c \S+ )?({'|'.join(self.commands())})\b(.*)"
-        for page in [MAN[ADM], *markdown()]:
+        call = rf"{self.NAME} (?:-{self.SHORT} \S+ )?({'|'.join(self.commands())})\b(.*)"
+        for page in [MAN[self.NAME], *markdown()]:
             for command, rest in re.findall(call, read(page)):
                 for flag in re.findall(r"--([\w-]+)", rest):
                     count += 1
                     with self.subTest(page, command=command, flag=flag):
-                        self.assertIn(flag, help_flags(ADM, command))
-        self.assertGreater(count, 3)
+                        self.assertIn(flag, help_flags(self.NAME, command))
+        self.assertGreater(count, 2)
+
+
+class Ctl(Adm):
+    """The page of virtconsoleproxyctl."""
+
+    NAME, SHORT, LONG = CTL, "s", "socket"
 
 
 class Codes(unittest.TestCase):

@@ -304,7 +304,9 @@ class Guests(SpiceCase):
         service = self.service(vm)
         proxy = self.start_daemon({"t": {**service, "insecure": True}, "secure": service},
                                   connect_insecure=True)
-        self.whole_session(proxy, vm, "t")
+        main, _, channels = self.whole_session(proxy, vm, "t")
+        self.end(main, channels)
+        proxy.wait_idle()
         self.assertEqual(self.refusal(proxy, "secure")[1], 4502)
 
     def test_channels_that_want_tls(self):

@@ -14,7 +14,7 @@ import os
 import signal
 import time
 
-from . import program as _program, rawhttp, ws
+from . import metrics, program as _program, rawhttp, ws
 from .program import START_TIMEOUT, STOP_TIMEOUT, Program, StartFailed, command_line, path_from, started  # noqa: F401
 
 
@@ -44,6 +44,7 @@ def default_flags(directory, certs):
         "--workers": "2",
         # many tests bring unknown tokens, all from one address
         "--token-failures": "0",
+        "--admin-addr": f"unix:{os.path.join(directory, 'admin.sock')}",
         "--log-level": "debug",
     }
 
@@ -58,6 +59,25 @@ class Daemon(Program):
         self.tokens_path = os.path.join(directory, "tokens.json")
         self.write_tokens(tokens or {})
         super().__init__(program(), self.flags, environment, passed)
+
+    @property
+    def admin_path(self):
+        return os.path.join(self.directory, "admin.sock")
+
+    def admin(self, target, method="GET", headers=()):
+        """A request on the admin socket -> rawhttp.Response."""
+        sock = rawhttp.connect(self.admin_path)
+        try:
+            return rawhttp.exchange(sock, rawhttp.request_bytes(target, headers, method=method))
+        finally:
+            sock.close()
+
+    def status(self):
+        return json.loads(self.admin("/status").body)
+
+    def metrics(self):
+        """Every value by its name with its labels, as Prometheus would write them."""
+        return metrics.parse(self.admin("/metrics").body.decode())
 
     def write_tokens(self, tokens):
         """tokens: the table, or text for a broken file."""

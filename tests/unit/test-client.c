@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  * Verdicts on client certificates, after real handshakes with a server that asks for one and
  * lets everybody in, as libmicrohttpd's does. */
-#include "resolver/client.h"
+#include "common/client.h"
 
 #include <string.h>
 #include <sys/socket.h>
@@ -19,57 +19,57 @@ static const struct {
     const char *name;
     const char *cert;       /* nullable: the client shows none */
     const char *allowed[3]; /* empty: everybody */
-    VcrClientVerdict verdict;
+    VcClientVerdict verdict;
     const char *subject; /* nullable */
 } rows[] = {
-    {"none", NULL, {NULL}, VCR_CLIENT_NO_CERTIFICATE, NULL},
-    {"none-list", NULL, {"CN=client"}, VCR_CLIENT_NO_CERTIFICATE, NULL},
-    {"good", "client", {NULL}, VCR_CLIENT_ALLOWED, "CN=client"},
-    {"any-purpose", "client-any", {NULL}, VCR_CLIENT_ALLOWED, "CN=client"},
-    {"other-ca", "strange-client", {NULL}, VCR_CLIENT_UNTRUSTED, NULL},
-    {"other-ca-listed", "strange-client", {"CN=client"}, VCR_CLIENT_UNTRUSTED, NULL},
-    {"expired", "client-expired", {NULL}, VCR_CLIENT_UNTRUSTED, NULL},
-    {"expired-listed", "client-expired", {"CN=client"}, VCR_CLIENT_UNTRUSTED, NULL},
-    {"future", "client-future", {NULL}, VCR_CLIENT_UNTRUSTED, NULL},
-    {"for-servers", "hypervisor", {NULL}, VCR_CLIENT_UNTRUSTED, NULL},
-    {"for-servers-listed", "hypervisor", {"hypervisor.example"}, VCR_CLIENT_UNTRUSTED, NULL},
+    {"none", NULL, {NULL}, VC_CLIENT_NO_CERTIFICATE, NULL},
+    {"none-list", NULL, {"CN=client"}, VC_CLIENT_NO_CERTIFICATE, NULL},
+    {"good", "client", {NULL}, VC_CLIENT_ALLOWED, "CN=client"},
+    {"any-purpose", "client-any", {NULL}, VC_CLIENT_ALLOWED, "CN=client"},
+    {"other-ca", "strange-client", {NULL}, VC_CLIENT_UNTRUSTED, NULL},
+    {"other-ca-listed", "strange-client", {"CN=client"}, VC_CLIENT_UNTRUSTED, NULL},
+    {"expired", "client-expired", {NULL}, VC_CLIENT_UNTRUSTED, NULL},
+    {"expired-listed", "client-expired", {"CN=client"}, VC_CLIENT_UNTRUSTED, NULL},
+    {"future", "client-future", {NULL}, VC_CLIENT_UNTRUSTED, NULL},
+    {"for-servers", "hypervisor", {NULL}, VC_CLIENT_UNTRUSTED, NULL},
+    {"for-servers-listed", "hypervisor", {"hypervisor.example"}, VC_CLIENT_UNTRUSTED, NULL},
 
-    {"subject", "client", {"CN=client"}, VCR_CLIENT_ALLOWED, "CN=client"},
-    {"subject-second", "client", {"CN=a", "CN=client"}, VCR_CLIENT_ALLOWED, "CN=client"},
-    {"subject-other", "client", {"CN=a", "CN=b"}, VCR_CLIENT_NOT_ALLOWED, "CN=client"},
-    {"subject-case", "client", {"CN=Client"}, VCR_CLIENT_NOT_ALLOWED, "CN=client"},
-    {"subject-part", "client", {"CN=clien"}, VCR_CLIENT_NOT_ALLOWED, "CN=client"},
-    {"subject-name-only", "client", {"client"}, VCR_CLIENT_NOT_ALLOWED, "CN=client"},
-    {"subject-empty", "client", {""}, VCR_CLIENT_NOT_ALLOWED, "CN=client"},
+    {"subject", "client", {"CN=client"}, VC_CLIENT_ALLOWED, "CN=client"},
+    {"subject-second", "client", {"CN=a", "CN=client"}, VC_CLIENT_ALLOWED, "CN=client"},
+    {"subject-other", "client", {"CN=a", "CN=b"}, VC_CLIENT_NOT_ALLOWED, "CN=client"},
+    {"subject-case", "client", {"CN=Client"}, VC_CLIENT_NOT_ALLOWED, "CN=client"},
+    {"subject-part", "client", {"CN=clien"}, VC_CLIENT_NOT_ALLOWED, "CN=client"},
+    {"subject-name-only", "client", {"client"}, VC_CLIENT_NOT_ALLOWED, "CN=client"},
+    {"subject-empty", "client", {""}, VC_CLIENT_NOT_ALLOWED, "CN=client"},
     {"subject-long",
      "client-names",
      {"O=lab,CN=proxy\\, 1"},
-     VCR_CLIENT_ALLOWED,
+     VC_CLIENT_ALLOWED,
      "O=lab,CN=proxy\\, 1"},
     {"subject-half",
      "client-names",
      {"CN=proxy\\, 1"},
-     VCR_CLIENT_NOT_ALLOWED,
+     VC_CLIENT_NOT_ALLOWED,
      "O=lab,CN=proxy\\, 1"},
     {"subject-nul",
      "client-nul-subject",
      {"CN=client,O=lab", "O=lab", "O=lab,CN=client"},
-     VCR_CLIENT_NOT_ALLOWED,
+     VC_CLIENT_NOT_ALLOWED,
      "O=#0c086c6162006576696c,CN=client"},
 
-    {"dns", "client-names", {"proxy.example"}, VCR_CLIENT_ALLOWED, "O=lab,CN=proxy\\, 1"},
-    {"dns-other", "client-names", {"example"}, VCR_CLIENT_NOT_ALLOWED, "O=lab,CN=proxy\\, 1"},
-    {"ip", "client-names", {"192.0.2.1"}, VCR_CLIENT_ALLOWED, "O=lab,CN=proxy\\, 1"},
-    {"ip-v6", "client-names", {"2001:db8::1"}, VCR_CLIENT_ALLOWED, "O=lab,CN=proxy\\, 1"},
-    {"ip-other", "client-names", {"192.0.2.2"}, VCR_CLIENT_NOT_ALLOWED, "O=lab,CN=proxy\\, 1"},
-    {"uri", "client-names", {"spiffe://lab/proxy"}, VCR_CLIENT_ALLOWED, "O=lab,CN=proxy\\, 1"},
-    {"email", "client-names", {"proxy@lab.example"}, VCR_CLIENT_ALLOWED, "O=lab,CN=proxy\\, 1"},
+    {"dns", "client-names", {"proxy.example"}, VC_CLIENT_ALLOWED, "O=lab,CN=proxy\\, 1"},
+    {"dns-other", "client-names", {"example"}, VC_CLIENT_NOT_ALLOWED, "O=lab,CN=proxy\\, 1"},
+    {"ip", "client-names", {"192.0.2.1"}, VC_CLIENT_ALLOWED, "O=lab,CN=proxy\\, 1"},
+    {"ip-v6", "client-names", {"2001:db8::1"}, VC_CLIENT_ALLOWED, "O=lab,CN=proxy\\, 1"},
+    {"ip-other", "client-names", {"192.0.2.2"}, VC_CLIENT_NOT_ALLOWED, "O=lab,CN=proxy\\, 1"},
+    {"uri", "client-names", {"spiffe://lab/proxy"}, VC_CLIENT_ALLOWED, "O=lab,CN=proxy\\, 1"},
+    {"email", "client-names", {"proxy@lab.example"}, VC_CLIENT_ALLOWED, "O=lab,CN=proxy\\, 1"},
     {"dns-nul",
      "client-nul",
      {"proxy.example", "proxy.example.evil"},
-     VCR_CLIENT_NOT_ALLOWED,
+     VC_CLIENT_NOT_ALLOWED,
      "CN=client"},
-    {"no-names", "client", {"proxy.example"}, VCR_CLIENT_NOT_ALLOWED, "CN=client"},
+    {"no-names", "client", {"proxy.example"}, VC_CLIENT_NOT_ALLOWED, "CN=client"},
 };
 
 /* --- both ends --- */
@@ -127,7 +127,7 @@ run_client(gpointer data)
     return NULL;
 }
 
-static VcrClientVerdict
+static VcClientVerdict
 judge(int fd, const char *priority, char **allowed, char **name)
 {
     g_autofree char *ca = certs_path(directory, "ca.pem");
@@ -146,7 +146,7 @@ judge(int fd, const char *priority, char **allowed, char **name)
     g_assert_cmpint(
         gnutls_x509_trust_list_add_trust_file(trust, ca, NULL, GNUTLS_X509_FMT_PEM, 0, 0), ==,
         1);
-    VcrClientVerdict verdict = vcr_client_check(session, trust, allowed, name);
+    VcClientVerdict verdict = vc_client_check(session, trust, allowed, name);
     gnutls_x509_trust_list_deinit(trust, 1);
     gnutls_deinit(session);
     gnutls_certificate_free_credentials(credentials);
@@ -168,7 +168,7 @@ check(gsize i, const char *priority)
     }
     Client client = {fds[1], rows[i].cert, priority};
     GThread *thread = g_thread_new("client", run_client, &client);
-    VcrClientVerdict verdict = judge(fds[0], priority, (char **)allowed, &name);
+    VcClientVerdict verdict = judge(fds[0], priority, (char **)allowed, &name);
     close(fds[0]);
     g_thread_join(thread);
 

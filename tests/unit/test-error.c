@@ -14,6 +14,7 @@ static const struct {
     {VC_ERROR_ENDED, "ended", 1000, 200},
     {VC_ERROR_SHUTDOWN, "shutdown", 1001, 503},
     {VC_ERROR_CLIENT, "client", 1002, 400},
+    {VC_ERROR_KILLED, "killed", 1008, 410},
     {VC_ERROR_TOKEN, "token", 4401, 404},
     {VC_ERROR_POLICY, "policy", 4403, 403},
     {VC_ERROR_REFUSED, "refused", 4404, 404},

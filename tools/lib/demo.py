@@ -231,7 +231,7 @@ class Demo:
                 f"--connect-tls-cert={certs.proxy_client.cert}", f"--connect-tls-key={certs.proxy_client.key}",
                 f"--connect-tls-ca={certs.ca}", "--resolver-mode=external",
                 f"--resolver-uri=https://localhost:{resolver_port}/consoleresolver/",
-                f"--web-dir={self.path('web')}", "--log-level=info"]
+                f"--web-dir={self.path('web')}", f"--admin-addr=unix:{self.path('admin.sock')}", "--log-level=info"]
 
     def _is_loopback(self):
         return ipaddress.ip_address(self.address).is_loopback

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  * Verification of client certificates by gnutls, and names. */
-#include "resolver/client.h"
+#include "common/client.h"
 
 #include <arpa/inet.h>
 #include <gnutls/x509.h>
@@ -93,32 +93,32 @@ is_trusted(gnutls_x509_trust_list_t trust, gnutls_x509_crt_t *chain, unsigned n)
            status == 0;
 }
 
-static VcrClientVerdict
+static VcClientVerdict
 check_names(gnutls_x509_crt_t certificate, char **allowed, char **name)
 {
     *name = subject_of(certificate);
     return allowed[0] == NULL || (*name != NULL && is_listed(allowed, *name)) ||
                    has_listed_name(certificate, allowed)
-               ? VCR_CLIENT_ALLOWED
-               : VCR_CLIENT_NOT_ALLOWED;
+               ? VC_CLIENT_ALLOWED
+               : VC_CLIENT_NOT_ALLOWED;
 }
 
-VcrClientVerdict
-vcr_client_check(gnutls_session_t session, gnutls_x509_trust_list_t trust, char **allowed,
-                 char **name)
+VcClientVerdict
+vc_client_check(gnutls_session_t session, gnutls_x509_trust_list_t trust, char **allowed,
+                char **name)
 {
     unsigned n = 0;
     gnutls_x509_crt_t chain[MAX_CHAIN];
-    VcrClientVerdict verdict = VCR_CLIENT_UNTRUSTED;
+    VcClientVerdict verdict = VC_CLIENT_UNTRUSTED;
 
     *name = NULL;
     if (gnutls_certificate_type_get(session) != GNUTLS_CRT_X509)
-        return VCR_CLIENT_UNTRUSTED;
+        return VC_CLIENT_UNTRUSTED;
     const gnutls_datum_t *raw = gnutls_certificate_get_peers(session, &n);
     if (raw == NULL || n == 0)
-        return VCR_CLIENT_NO_CERTIFICATE;
+        return VC_CLIENT_NO_CERTIFICATE;
     if (n > MAX_CHAIN || !import(chain, raw, n))
-        return VCR_CLIENT_UNTRUSTED;
+        return VC_CLIENT_UNTRUSTED;
     if (is_trusted(trust, chain, n))
         verdict = check_names(chain[0], allowed, name);
     for (unsigned i = 0; i < n; i++)

@@ -6,15 +6,15 @@
 #include <gnutls/x509.h>
 
 typedef enum {
-    VCR_CLIENT_ALLOWED,
-    VCR_CLIENT_NO_CERTIFICATE,
-    VCR_CLIENT_UNTRUSTED,   /* another CA, expired, revoked, not for clients */
-    VCR_CLIENT_NOT_ALLOWED, /* good, but of a name that is not on the list */
-} VcrClientVerdict;
+    VC_CLIENT_ALLOWED,
+    VC_CLIENT_NO_CERTIFICATE,
+    VC_CLIENT_UNTRUSTED,   /* another CA, expired, revoked, not for clients */
+    VC_CLIENT_NOT_ALLOWED, /* good, but of a name that is not on the list */
+} VcClientVerdict;
 
 /* The server's library only asks for a certificate and lets everybody in; this looks at what
  * came. trust: CAs, and what they have revoked. allowed: names, each a whole subject (RFC 4514)
  * or a subject alternative name; empty: every certificate of the CA. name (full): the subject
  * for the log, or NULL. Any thread. */
-VcrClientVerdict vcr_client_check(gnutls_session_t session, gnutls_x509_trust_list_t trust,
-                                  char **allowed, char **name);
+VcClientVerdict vc_client_check(gnutls_session_t session, gnutls_x509_trust_list_t trust,
+                                char **allowed, char **name);
