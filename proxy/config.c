@@ -35,6 +35,10 @@
     {                                                                                          \
         name, 0, VC_OPTION_INTEGER, AT(field), def, 0, MAX_COUNT, "N", help                    \
     }
+#define LIMIT(name, field, def, help)                                                          \
+    {                                                                                          \
+        name, 0, VC_OPTION_INTEGER, AT(field), def, 0, MAX_SPENT_S, "SECONDS", help            \
+    }
 #define TIME(name, field, def, help)                                                           \
     {                                                                                          \
         name, 0, VC_OPTION_INTEGER, AT(field), def, 1, MAX_TIME_S, "SECONDS", help             \
@@ -79,6 +83,9 @@ static const VcOption options[] = {
     {"serial-grace", 0, VC_OPTION_INTEGER, AT(serial_grace_ms), "200", 0, 60000, "MS", "Wait for an end of a clear serial console before bytes go there; 0: do not"},
     TIME("handshake-timeout", handshake_timeout_s, "30", "Limit from accept until the console's bytes flow"),
     TIME("resolver-timeout", resolver_timeout_s, "5", "Limit for an answer of the resolver"),
+    LIMIT("recheck", recheck_s, "30", "Ask the resolver again what the tokens of sessions stand for; 0: do not"),
+    LIMIT("idle-timeout", idle_timeout_s, "0", "End a session whose client sends nothing for so long; 0: never"),
+    LIMIT("session-limit", session_limit_s, "0", "End a session after so long; 0: never"),
     TIME("keepalive", keepalive_s, "25", "Ping a client that is silent for so long; two unanswered end the session"),
     TIME("write-timeout", write_timeout_s, "120", "Close a client that takes no byte for so long"),
     COUNT("max-sessions", max_sessions, "10000", "Sessions at the same time; 0: no limit"),

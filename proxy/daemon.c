@@ -259,6 +259,7 @@ vcp_daemon_new(const VcpConfig *config, GError **error)
     self->shared.memory = vcp_memory_new(monotonic_ms);
     self->shared.hub = vcp_lease_hub_new();
     self->shared.live = vcp_spice_live_new();
+    self->shared.rights = vcp_rights_new(config->recheck_s);
     self->listeners = g_ptr_array_new_with_free_func((GDestroyNotify)vcp_listener_free);
     uv_loop_init(&self->loop);
     return start(self, error) ? g_steal_pointer(&self) : NULL;
@@ -273,11 +274,13 @@ reload(VcpDaemon *self)
 
     if (self->shared.tokens == NULL)
         return;
-    if (vcp_token_file_reload(self->shared.tokens, &error))
-        g_message("reloaded: %u tokens from %s", vcp_token_file_count(self->shared.tokens),
-                  self->config->resolver_tokens);
-    else
+    if (!vcp_token_file_reload(self->shared.tokens, &error)) {
         g_warning("not reloaded, the old tokens stay: %s", error->message);
+        return;
+    }
+    vcp_rights_ask(self->shared.rights, NULL);
+    g_message("reloaded: %u tokens from %s", vcp_token_file_count(self->shared.tokens),
+              self->config->resolver_tokens);
 }
 
 static void
@@ -338,6 +341,7 @@ vcp_daemon_free(VcpDaemon *self)
     vcp_memory_free(self->shared.memory);
     vcp_lease_hub_free(self->shared.hub);
     vcp_spice_live_free(self->shared.live);
+    vcp_rights_free(self->shared.rights);
     vc_tls_credentials_unref(self->shared.store_credentials);
     curl_global_cleanup();
     g_free(self);

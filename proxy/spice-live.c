@@ -7,7 +7,7 @@
 #define MAX_WEBSOCKETS 64
 
 typedef struct {
-    VcService *service; /* NULL: the session is over, websockets of it are not */
+    gboolean is_live; /* FALSE: the session is over, websockets of it are not */
     guint n_websockets;
 } Live;
 
@@ -40,12 +40,12 @@ vcp_spice_live_free(VcpSpiceLive *self)
 static void
 drop_if_unused(VcpSpiceLive *self, const char *token_digest, const Live *live)
 {
-    if (live->service == NULL && live->n_websockets == 0)
+    if (!live->is_live && live->n_websockets == 0)
         g_hash_table_remove(self->sessions, token_digest);
 }
 
 void
-vcp_spice_live_begin(VcpSpiceLive *self, const char *token_digest, VcService *service)
+vcp_spice_live_begin(VcpSpiceLive *self, const char *token_digest)
 {
     uv_mutex_lock(&self->lock);
     Live *live = g_hash_table_lookup(self->sessions, token_digest);
@@ -53,8 +53,7 @@ vcp_spice_live_begin(VcpSpiceLive *self, const char *token_digest, VcService *se
         live = g_new0(Live, 1);
         g_hash_table_insert(self->sessions, g_strdup(token_digest), live);
     }
-    vc_service_unref(live->service);
-    live->service = vc_service_ref(service);
+    live->is_live = TRUE;
     uv_mutex_unlock(&self->lock);
 }
 
@@ -63,20 +62,9 @@ vcp_spice_live_end(VcpSpiceLive *self, const char *token_digest)
 {
     uv_mutex_lock(&self->lock);
     Live *live = g_hash_table_lookup(self->sessions, token_digest);
-    g_clear_pointer(&live->service, vc_service_unref);
+    live->is_live = FALSE;
     drop_if_unused(self, token_digest, live);
     uv_mutex_unlock(&self->lock);
-}
-
-VcService *
-vcp_spice_live_service(VcpSpiceLive *self, const char *token_digest)
-{
-    uv_mutex_lock(&self->lock);
-    const Live *live = g_hash_table_lookup(self->sessions, token_digest);
-    VcService *service =
-        live != NULL && live->service != NULL ? vc_service_ref(live->service) : NULL;
-    uv_mutex_unlock(&self->lock);
-    return service;
 }
 
 gboolean
@@ -84,8 +72,7 @@ vcp_spice_live_enter(VcpSpiceLive *self, const char *token_digest)
 {
     uv_mutex_lock(&self->lock);
     Live *live = g_hash_table_lookup(self->sessions, token_digest);
-    gboolean entered =
-        live != NULL && live->service != NULL && live->n_websockets < MAX_WEBSOCKETS;
+    gboolean entered = live != NULL && live->is_live && live->n_websockets < MAX_WEBSOCKETS;
     if (entered)
         live->n_websockets++;
     uv_mutex_unlock(&self->lock);

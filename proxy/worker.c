@@ -37,6 +37,7 @@ struct VcpWorker {
     VcPool *pool;
     VcpResolver *resolver;
     VcpLeases *leases;
+    VcpDesk *desk;
     GQueue half_open; /* of the links of tenants, oldest first */
     GQueue sessions;
     gboolean is_stopping, is_closed;
@@ -81,6 +82,12 @@ vcp_worker_leases(VcpWorker *self)
     return self->leases;
 }
 
+VcpDesk *
+vcp_worker_desk(VcpWorker *self)
+{
+    return self->desk;
+}
+
 struct lws_vhost *
 vcp_worker_vhost(VcpWorker *self)
 {
@@ -106,6 +113,7 @@ close_everything(VcpWorker *self)
 {
     self->is_closed = TRUE;
     vcp_front_close(&self->front);
+    vcp_desk_free(self->desk);
     self->resolver->ops->free(self->resolver);
     vcp_leases_free(self->leases);
     uv_close((uv_handle_t *)&self->wake, NULL);
@@ -294,6 +302,7 @@ vcp_worker_new(const VcpShared *shared, GError **error)
     self->resolver = shared->tokens != NULL
                          ? vcp_resolver_file_new(shared->tokens)
                          : vcp_resolver_https_new(&self->loop, shared->config);
+    self->desk = vcp_desk_new(shared->rights, &self->loop, self->resolver);
     self->leases = vcp_leases_new(&self->loop, shared->hub, make_store(self));
     return vcp_front_init(&self->front, shared->config, &self->loop, self, error)
                ? g_steal_pointer(&self)

@@ -12,6 +12,7 @@
 #include "proxy/lease.h"
 #include "proxy/session-limits.h"
 #include "proxy/resolver.h"
+#include "proxy/rights.h"
 
 /* What all workers use; none of it owned by them. */
 typedef struct {
@@ -24,6 +25,7 @@ typedef struct {
     VcTlsCredentials *store_credentials; /* nullable: the store needs none */
     VcpLeaseHub *hub;
     VcpSpiceLive *live;
+    VcpRights *rights;
 } VcpShared;
 
 typedef struct VcpWorker VcpWorker;
@@ -56,6 +58,7 @@ uv_loop_t *vcp_worker_loop(VcpWorker *self);
 VcPool *vcp_worker_pool(VcpWorker *self);
 VcpResolver *vcp_worker_resolver(VcpWorker *self);
 VcpLeases *vcp_worker_leases(VcpWorker *self);
+VcpDesk *vcp_worker_desk(VcpWorker *self);
 struct lws_vhost *vcp_worker_vhost(VcpWorker *self);
 gboolean vcp_worker_is_stopping(const VcpWorker *self);
 

@@ -6,6 +6,7 @@
 #include <signal.h>
 
 #include "resolver/connection.h"
+#include "resolver/events.h"
 #include "resolver/host.h"
 #include "resolver/http.h"
 #include "resolver/password.h"
@@ -14,6 +15,10 @@
 /* What a client waits at the most for a password; less than the proxy waits for the resolver.
  */
 #define PASSWORD_DEADLINE_MS 3000
+#define EVENTS_KEPT          4096
+#define MAX_STREAMS          256
+#define STREAM_STALL_S       20
+#define BEAT_S               15
 #define STOP_HTTP_MS         1000
 #define STOP_HOSTS_MS        2000
 
@@ -24,8 +29,9 @@ struct VcrDaemon {
     GPtrArray *hosts;   /* of VcrHost, by number */
     GPtrArray *inboxes; /* theirs */
     VcrPasswords *passwords;
+    VcrEvents *events;
     VcrHttp *http;
-    guint signals[2]; /* sources of the main loop */
+    guint signals[2], beat; /* sources of the main loop */
 };
 
 static void
@@ -61,15 +67,30 @@ on_signal(gpointer data)
     return G_SOURCE_CONTINUE;
 }
 
+static void
+on_changed(VcrChange change, const char *digest, gpointer data)
+{
+    vcr_events_publish(data, change, digest);
+}
+
+static gboolean
+on_beat(gpointer data)
+{
+    vcr_events_beat(data);
+    return G_SOURCE_CONTINUE;
+}
+
 static gboolean
 start(VcrDaemon *self, GError **error)
 {
-    self->http = vcr_http_new(self->config, self->registry, self->passwords, error);
+    self->http =
+        vcr_http_new(self->config, self->registry, self->passwords, self->events, error);
     if (self->http == NULL || !vcr_http_start(self->http, error))
         return FALSE;
     warn_of_settings(self->config);
     self->signals[0] = g_unix_signal_add(SIGTERM, on_signal, self);
     self->signals[1] = g_unix_signal_add(SIGINT, on_signal, self);
+    self->beat = g_timeout_add_seconds(BEAT_S, on_beat, self->events);
     for (guint i = 0; i < self->hosts->len; i++)
         vcr_host_start(g_ptr_array_index(self->hosts, i), self->inboxes);
     g_message("%u libvirtd to connect to", self->hosts->len);
@@ -87,6 +108,9 @@ vcr_daemon_new(const VcrConfig *config, GError **error)
     self->config = config;
     self->loop = g_main_loop_new(NULL, FALSE);
     self->registry = vcr_registry_new(g_strv_length(config->connect));
+    self->events = vcr_events_new((VcrEventsSetup){
+        .ring = EVENTS_KEPT, .streams = MAX_STREAMS, .stall_s = STREAM_STALL_S});
+    vcr_registry_watch(self->registry, on_changed, self->events);
     self->hosts = g_ptr_array_new_with_free_func((GDestroyNotify)vcr_host_free);
     self->inboxes = g_ptr_array_new();
     make_hosts(self);
@@ -126,6 +150,7 @@ vcr_daemon_run(VcrDaemon *self)
     g_message("stopping");
     for (gsize i = 0; i < G_N_ELEMENTS(self->signals); i++)
         g_source_remove(self->signals[i]);
+    g_source_remove(self->beat);
     vcr_http_stop(self->http, STOP_HTTP_MS);
 
     GThread *stopper = g_thread_new("stop", stop_hosts, &stop);
@@ -145,6 +170,7 @@ vcr_daemon_free(VcrDaemon *self)
     g_ptr_array_unref(self->inboxes);
     g_ptr_array_unref(self->hosts);
     vcr_registry_free(self->registry);
+    vcr_events_free(self->events);
     g_main_loop_unref(self->loop);
     g_free(self);
 }

@@ -6,6 +6,7 @@
 #include <microhttpd.h>
 
 #include "resolver/config.h"
+#include "resolver/events.h"
 #include "resolver/password.h"
 #include "resolver/registry.h"
 
@@ -14,6 +15,7 @@ typedef struct {
     const VcrConfig *config;
     VcrRegistry *registry;
     VcrPasswords *passwords;
+    VcrEvents *events;
     int in_flight;   /* atomic: requests that have begun and not been answered */
     int is_stopping; /* atomic: nobody may wait for a password any more */
 } VcrQueryContext;
