@@ -15,6 +15,7 @@
 #include "common/token.h"
 #include "proxy/front.h"
 #include "proxy/listener.h"
+#include "proxy/resolver-events.h"
 #include "proxy/worker.h"
 
 /* Descriptors beside two a session: libraries, listeners, connections that are no session yet.
@@ -30,6 +31,7 @@ struct VcpDaemon {
     VcpWorker **workers;
     guint n_workers;
     GPtrArray *listeners;
+    VcpResolverEvents *events; /* nullable: the resolver is no external one */
     uv_signal_t watches[G_N_ELEMENTS(signals)];
     gboolean is_watching;
 };
@@ -225,6 +227,8 @@ start(VcpDaemon *self, GError **error)
         g_warning("pages of every origin may open consoles (--allowed-origin '*')");
     for (guint i = 0; i < self->n_workers; i++)
         vcp_worker_start(self->workers[i]);
+    if (self->shared.tokens == NULL)
+        self->events = vcp_resolver_events_new(&self->loop, config, self->shared.rights);
     if (self->shared.tokens != NULL)
         g_message("%u tokens from %s", vcp_token_file_count(self->shared.tokens),
                   config->resolver_tokens);
@@ -296,6 +300,7 @@ stop(VcpDaemon *self)
 {
     g_ptr_array_set_size(self->listeners, 0);
     close_signals(self);
+    g_clear_pointer(&self->events, vcp_resolver_events_free);
     for (guint i = 0; i < self->n_workers; i++)
         vcp_worker_stop(self->workers[i]);
 }
@@ -330,6 +335,7 @@ vcp_daemon_free(VcpDaemon *self)
         return;
     g_ptr_array_unref(self->listeners);
     close_signals(self);
+    vcp_resolver_events_free(self->events);
     for (guint i = 0; i < self->n_workers; i++)
         vcp_worker_free(self->workers[i]);
     uv_run(&self->loop, UV_RUN_DEFAULT);
