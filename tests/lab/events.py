@@ -64,6 +64,12 @@ class Stream:
             pass
         return time.monotonic() - begin
 
+    def wait_beat(self):
+        """Waits for a sign of life; how many there have been."""
+        while not self.beats:
+            self._take(self._until(b"\n\n"))
+        return self.beats
+
     def _take(self, text):
         fields = {}
         for line in text.decode("ascii").splitlines():
