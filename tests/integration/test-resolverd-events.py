@@ -36,8 +36,10 @@ class Libvirt(case.Case):
         daemon = self.start_libvirtd()
         daemon.define("demo", vnc=True)
         console, = resolverd.grant(daemon, "demo", [resolverd.Console("vnc")])
+        daemon.kill()
         resolver = self.start_resolver(daemon, wait=False)
         with events.Stream(resolver) as stream:
+            daemon.start()
             self.listen(daemon, resolver, stream, console)
 
     def listen(self, daemon, resolver, stream, console):

@@ -51,12 +51,13 @@ class Stream:
     def close(self):
         self._sock.close()
 
-    def next(self):
-        """Waits for an event, as long as the socket's time-out lets it."""
-        while True:
+    def next(self, timeout=60):
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:            # signs of life come all the time
             fields = self._take(self._until(b"\n\n"))
             if "event" in fields:
                 return Event(fields["event"], fields["data"], self.last_id)
+        raise TimeoutError(f"no event within {timeout} s")
 
     def wait(self, name, data):
         begin = time.monotonic()
