@@ -81,8 +81,12 @@ char *
 vc_address_without_port(const char *peer)
 {
     const char *colon = strrchr(peer, ':');
+    const char *bracket = strchr(peer, ']');
 
-    return colon != NULL && !g_str_has_prefix(peer, "unix")
-               ? g_strndup(peer, (gsize)(colon - peer))
-               : NULL;
+    if (g_str_has_prefix(peer, "unix"))
+        return NULL;
+    /* One that a balancer has told of may have no port. */
+    if (colon == NULL || (bracket != NULL && colon < bracket))
+        return g_strdup(peer);
+    return g_strndup(peer, (gsize)(colon - peer));
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  * Numbers in network order at the front of a buffer, and appended to one: never past what is
- * there. Little-endian ones in bytes that the caller knows to be there. */
+ * there. The others in bytes that the caller knows to be there. */
 #pragma once
 
 #include "common/buffer.h"
@@ -56,6 +56,18 @@ vc_put_u32be(VcBuffer *buffer, guint32 value)
     guint8 bytes[4] = {(guint8)(value >> 24), (guint8)(value >> 16), (guint8)(value >> 8),
                        (guint8)value};
     return vc_buffer_append(buffer, bytes, sizeof bytes);
+}
+
+static inline guint16
+vc_get_u16be(const guint8 *at)
+{
+    return (guint16)(at[0] << 8 | at[1]);
+}
+
+static inline guint32
+vc_get_u32be(const guint8 *at)
+{
+    return (guint32)at[0] << 24 | (guint32)at[1] << 16 | (guint32)at[2] << 8 | at[3];
 }
 
 static inline guint16

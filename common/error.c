@@ -51,6 +51,8 @@ static const ErrorRow rows[VC_N_ERRORS] = {
     [VC_ERROR_NOT_FOUND] = {"not-found", 1011, 404, INFO, "There is nothing at this path"},
     [VC_ERROR_METHOD] = {"method", 1011, 405, INFO, "Only GET and HEAD are answered here"},
     [VC_ERROR_TOO_MANY] = {"too-many", 1011, 429, INFO, "Too many sessions are open already"},
+    [VC_ERROR_GUESSES] = {"guesses", 1011, 429, INFO,
+                          "Too many unknown links were tried from here: wait a moment"},
     [VC_ERROR_FULL] = {"full", 1011, 503, WARNING, "The proxy has as many sessions as it may"},
     [VC_ERROR_CONFIG] = {"config", 1011, 500, WARNING, "The proxy is not set up correctly"},
 };

@@ -34,6 +34,7 @@ typedef enum {
     VC_ERROR_NOT_FOUND,   /* HTTP only: no such path */
     VC_ERROR_METHOD,      /* HTTP only: neither GET nor HEAD */
     VC_ERROR_TOO_MANY,    /* HTTP only: this client or token has as many sessions as it may */
+    VC_ERROR_GUESSES,     /* HTTP only: this client has brought too many unknown tokens */
     VC_ERROR_FULL,        /* HTTP only: the proxy has as many sessions as it may */
     VC_ERROR_CONFIG,      /* start only: option, file or certificate; the daemon exits with 2 */
     VC_N_ERRORS

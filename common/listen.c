@@ -1,19 +1,24 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
- * Binding of TCP and unix listeners. */
+ * Binding of TCP and unix listeners; taking over of those that were passed. */
 #include "common/listen.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <glib-unix.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <systemd/sd-daemon.h>
 #include <unistd.h>
 
 #include "common/error.h"
 
 #define BACKLOG 4096
+
+/* Passed descriptors, from SD_LISTEN_FDS_START on; written once before there are threads. */
+static int n_passed;
 
 static void
 set_error(GError **error, const char *address, const char *why)
@@ -45,15 +50,24 @@ remove_stale_socket(const struct sockaddr_un *address)
     close(fd);
 }
 
+static gboolean
+check_path(const char *text, const char *path, GError **error)
+{
+    const struct sockaddr_un *address = NULL;
+
+    if (path[0] == '/' && strlen(path) < sizeof address->sun_path)
+        return TRUE;
+    set_error(error, text, "the path must be absolute and shorter than 108 bytes");
+    return FALSE;
+}
+
 static int
 listen_unix(const char *text, const char *path, GError **error)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
 
-    if (path[0] != '/' || strlen(path) >= sizeof address.sun_path) {
-        set_error(error, text, "the path must be absolute and shorter than 108 bytes");
+    if (!check_path(text, path, error))
         return -1;
-    }
     g_strlcpy(address.sun_path, path, sizeof address.sun_path);
     remove_stale_socket(&address);
 
@@ -86,19 +100,26 @@ listen_one(const struct addrinfo *candidate)
     return -1;
 }
 
-static int
-listen_tcp(const char *text, const char *host, const char *port, GError **error)
+static struct addrinfo *
+look_up(const char *text, const char *host, const char *port, GError **error)
 {
     struct addrinfo hints = {.ai_flags = AI_PASSIVE | AI_NUMERICSERV,
                              .ai_socktype = SOCK_STREAM};
     struct addrinfo *found = NULL;
 
     int failure = getaddrinfo(host, port, &hints, &found);
-    if (failure != 0) {
+    if (failure != 0)
         set_error(error, text, gai_strerror(failure));
-        return -1;
-    }
+    return found;
+}
 
+static int
+listen_tcp(const char *text, const char *host, const char *port, GError **error)
+{
+    struct addrinfo *found = look_up(text, host, port, error);
+
+    if (found == NULL)
+        return -1;
     int fd = -1;
     for (struct addrinfo *at = found; at != NULL && fd < 0; at = at->ai_next)
         fd = listen_one(at);
@@ -110,18 +131,16 @@ listen_tcp(const char *text, const char *host, const char *port, GError **error)
     return fd;
 }
 
-int
-vc_listen(const char *address, GError **error)
+/* The host (full), empty where there is none; *port points into the address. */
+static char *
+split(const char *address, const char **port, GError **error)
 {
-    guint64 port;
-
-    if (g_str_has_prefix(address, "unix:"))
-        return listen_unix(address, address + strlen("unix:"), error);
-
     const char *colon = strrchr(address, ':');
-    if (colon == NULL || !g_ascii_string_to_unsigned(colon + 1, 10, 0, 65535, &port, NULL)) {
+    guint64 number;
+
+    if (colon == NULL || !g_ascii_string_to_unsigned(colon + 1, 10, 0, 65535, &number, NULL)) {
         set_error(error, address, "must be host:port, [v6]:port or unix:PATH");
-        return -1;
+        return NULL;
     }
 
     gsize length = (gsize)(colon - address);
@@ -131,18 +150,126 @@ vc_listen(const char *address, GError **error)
         memmove(host, host + 1, length - 1);
     } else if (strpbrk(host, ":[]") != NULL) {
         set_error(error, address, "an IPv6 address needs brackets");
-        return -1;
+        return NULL;
     }
+    *port = colon + 1;
+    return g_steal_pointer(&host);
+}
+
+int
+vc_listen(const char *address, GError **error)
+{
+    const char *port = NULL;
+
+    if (g_str_has_prefix(address, "unix:"))
+        return listen_unix(address, address + strlen("unix:"), error);
+    g_autofree char *host = split(address, &port, error);
+    if (host == NULL)
+        return -1;
 
     g_autoptr(GError) first = NULL;
-    int fd = listen_tcp(address, host[0] != '\0' ? host : "::", colon + 1, &first);
+    int fd = listen_tcp(address, host[0] != '\0' ? host : "::", port, &first);
     /* A machine without IPv6 still serves everybody it can. */
     if (fd < 0 && errno == EAFNOSUPPORT && (host[0] == '\0' || strcmp(host, "::") == 0))
-        return listen_tcp(address, "0.0.0.0", colon + 1, error);
+        return listen_tcp(address, "0.0.0.0", port, error);
     if (fd < 0)
         g_propagate_error(error, g_steal_pointer(&first));
     return fd;
 }
+
+gboolean
+vc_listen_check(const char *address, GError **error)
+{
+    const char *port = NULL;
+
+    if (g_str_has_prefix(address, "unix:"))
+        return check_path(address, address + strlen("unix:"), error);
+    g_autofree char *host = split(address, &port, error);
+    struct addrinfo *found =
+        host != NULL ? look_up(address, host[0] != '\0' ? host : "::", port, error) : NULL;
+    gboolean valid = found != NULL;
+    if (valid)
+        freeaddrinfo(found);
+    return valid;
+}
+
+/* --- passed by the service manager --- */
+
+static gboolean
+check_passed(int fd, GError **error)
+{
+    const char *why = NULL;
+
+    if (sd_is_socket(fd, AF_UNSPEC, SOCK_STREAM, -1) <= 0)
+        why = "is no stream socket";
+    else if (sd_is_socket(fd, AF_UNSPEC, SOCK_STREAM, TRUE) <= 0)
+        why = "does not listen (the socket unit may have Accept=yes)";
+    else if (sd_is_socket(fd, AF_UNIX, 0, -1) <= 0 && sd_is_socket(fd, AF_INET, 0, -1) <= 0 &&
+             sd_is_socket(fd, AF_INET6, 0, -1) <= 0)
+        why = "is neither TCP nor unix";
+    if (why != NULL)
+        g_set_error(error, VC_ERROR, VC_ERROR_CONFIG,
+                    "descriptor %d, passed by the service manager (LISTEN_FDS), %s", fd, why);
+    return why == NULL;
+}
+
+/* FALSE with VC_ERROR_CONFIG. */
+static gboolean
+take_passed(GArray *fds, GError **error)
+{
+    int n = sd_listen_fds(TRUE); /* makes them close-on-exec */
+
+    if (n < 0) {
+        g_set_error(error, VC_ERROR, VC_ERROR_CONFIG,
+                    "what the service manager passed cannot be taken (LISTEN_FDS): %s",
+                    g_strerror(-n));
+        return FALSE;
+    }
+    n_passed = n;
+    for (int fd = SD_LISTEN_FDS_START; fd < SD_LISTEN_FDS_START + n; fd++) {
+        if (!check_passed(fd, error))
+            return FALSE;
+        g_unix_set_fd_nonblocking(fd, TRUE, NULL);
+        g_array_append_val(fds, fd);
+    }
+    return TRUE;
+}
+
+GArray *
+vc_listen_all(char **addresses, GError **error)
+{
+    g_autoptr(GArray) fds = g_array_new(FALSE, FALSE, sizeof(int));
+
+    if (!take_passed(fds, error))
+        return NULL;
+    for (char **address = addresses; n_passed == 0 && *address != NULL; address++) {
+        int fd = vc_listen(*address, error);
+        if (fd < 0) {
+            g_prefix_error(error, "--listen-addr: ");
+            return NULL;
+        }
+        g_array_append_val(fds, fd);
+    }
+    return g_steal_pointer(&fds);
+}
+
+gboolean
+vc_listen_is_passed(int fd)
+{
+    return fd >= SD_LISTEN_FDS_START && fd < SD_LISTEN_FDS_START + n_passed;
+}
+
+void
+vc_listen_close(int fd)
+{
+    g_autofree char *address = vc_listen_address(fd);
+
+    if (g_str_has_prefix(address, "unix:") && !vc_listen_is_passed(fd))
+        unlink(address + strlen("unix:"));
+    close(fd);
+}
+
+/* --- addresses as text --- */
 
 static char *
 inet_to_string(int family, const void *address, in_port_t port)

@@ -15,8 +15,7 @@ static const struct {
     {"debug", G_LOG_LEVEL_DEBUG},
 };
 
-/* Written once before there are threads. */
-static GLogLevelFlags shown = G_LOG_LEVEL_MESSAGE;
+static int shown = G_LOG_LEVEL_MESSAGE; /* atomic */
 
 gboolean
 vc_log_parse_level(const char *name, GLogLevelFlags *level)
@@ -50,14 +49,27 @@ message_of(const GLogField *fields, gsize n_fields)
     return "";
 }
 
+/* A message is a line, whatever the names and texts in it contain. */
+static void
+flatten(char *text)
+{
+    for (char *at = text; *at != '\0'; at++) {
+        if (g_ascii_iscntrl(*at))
+            *at = ' ';
+    }
+}
+
 static GLogWriterOutput
 write_line(GLogLevelFlags level, const char *message)
 {
     g_autoptr(GDateTime) now = g_date_time_new_now_utc();
     g_autofree char *time = g_date_time_format(now, "%Y-%m-%dT%H:%M:%S");
+    g_autofree char *text = g_strdup(message);
+
+    flatten(text);
     g_autofree char *line =
         g_strdup_printf("%s.%03dZ %s: %s\n", time, g_date_time_get_microsecond(now) / 1000,
-                        level_name(level), message);
+                        level_name(level), text);
 
     /* One write a line, so that the lines of several threads stay whole. */
     ssize_t written = write(STDERR_FILENO, line, strlen(line));
@@ -70,7 +82,7 @@ writer(GLogLevelFlags flags, const GLogField *fields, gsize n_fields, gpointer d
     GLogLevelFlags level = flags & G_LOG_LEVEL_MASK;
 
     /* A greater level is a lesser matter. */
-    if (level > shown)
+    if ((int)level > g_atomic_int_get(&shown))
         return G_LOG_WRITER_HANDLED;
     if (g_log_writer_is_journald(STDERR_FILENO) &&
         g_log_writer_journald(flags, fields, n_fields, data) == G_LOG_WRITER_HANDLED)
@@ -79,8 +91,14 @@ writer(GLogLevelFlags flags, const GLogField *fields, gsize n_fields, gpointer d
 }
 
 void
+vc_log_set_level(GLogLevelFlags level)
+{
+    g_atomic_int_set(&shown, (int)level);
+}
+
+void
 vc_log_init(GLogLevelFlags level)
 {
-    shown = level;
+    vc_log_set_level(level);
     g_log_set_writer_func(writer, NULL, NULL);
 }

@@ -12,3 +12,6 @@ gboolean vc_log_parse_level(const char *name, GLogLevelFlags *level);
 
 /* Shows messages of level and above from now on. Call once, before threads. */
 void vc_log_init(GLogLevelFlags level);
+
+/* Another level from now on. Any thread. */
+void vc_log_set_level(GLogLevelFlags level);

@@ -5,10 +5,12 @@
 #include <string.h>
 
 #include "common/error.h"
+#include "common/option-file.h"
 
 typedef struct {
     const VcOption *table;
     guint8 *config;
+    VcOptionFile *file; /* nullable */
     gboolean
         *given; /* by index: a first use of a list on the command line replaces its default */
 } Parse;
@@ -52,7 +54,7 @@ set(const VcOption *option, guint8 *config, const char *value, GError **error)
 
     switch (option->kind) {
     case VC_OPTION_BOOLEAN:
-        *(gboolean *)field(option, config) = TRUE;
+        *(gboolean *)field(option, config) = value == NULL || strcmp(value, "true") == 0;
         return TRUE;
     case VC_OPTION_STRING:
         g_free(*string);
@@ -78,6 +80,32 @@ set_defaults(const VcOption *table, guint8 *config)
     }
 }
 
+static void
+empty_list(const VcOption *option, guint8 *config)
+{
+    char ***list = field(option, config);
+
+    g_strfreev(*list);
+    *list = g_new0(char *, 1);
+}
+
+static gboolean
+set_from_file(const VcOption *table, guint8 *config, VcOptionFile *file, GError **error)
+{
+    for (gsize i = 0; file != NULL && table[i].name != NULL; i++) {
+        const char *const *value = vc_option_file_values(file, i);
+        if (value != NULL && table[i].kind == VC_OPTION_STRINGS)
+            empty_list(&table[i], config);
+        for (; value != NULL && *value != NULL; value++) {
+            if (!set(&table[i], config, *value, error)) {
+                vc_option_file_locate(file, error);
+                return FALSE;
+            }
+        }
+    }
+    return TRUE;
+}
+
 static gboolean
 is_called(const VcOption *option, const char *flag)
 {
@@ -95,11 +123,10 @@ on_flag(const char *flag, const char *value, gpointer data, GError **error)
     while (!is_called(&parse->table[i], flag))
         i++;
     const VcOption *option = &parse->table[i];
-    if (option->kind == VC_OPTION_STRINGS && !parse->given[i]) {
-        char ***list = field(option, parse->config);
-        g_strfreev(*list);
-        *list = g_new0(char *, 1);
-    }
+    if (option->kind == VC_OPTION_STRINGS && !parse->given[i])
+        empty_list(option, parse->config);
+    if (parse->file != NULL)
+        vc_option_file_forget(parse->file, i);
     parse->given[i] = TRUE;
     return set(option, parse->config, value, error);
 }
@@ -200,9 +227,9 @@ parse_arguments(GOptionContext *context, int argc, char **argv, char ***argument
     return TRUE;
 }
 
-gboolean
-vc_options_parse_arguments(const VcOption *table, gpointer config, int argc, char **argv,
-                           const VcUsage *usage, char ***arguments, GError **error)
+static gboolean
+parse(const VcOption *table, gpointer config, VcOptionFile *file, int argc, char **argv,
+      const VcUsage *usage, char ***arguments, GError **error)
 {
     gsize n = 0;
     while (table[n].name != NULL)
@@ -211,10 +238,10 @@ vc_options_parse_arguments(const VcOption *table, gpointer config, int argc, cha
     g_autofree gboolean *given = g_new0(gboolean, n);
     g_autoptr(GPtrArray) texts = g_ptr_array_new_with_free_func(g_free);
     g_autofree GOptionEntry *entries = make_entries(table, texts);
-    Parse parse = {.table = table, .config = config, .given = given};
+    Parse parse = {.table = table, .config = config, .file = file, .given = given};
 
     set_defaults(table, config);
-    if (!check_flags(table, argv, error))
+    if (!set_from_file(table, config, file, error) || !check_flags(table, argv, error))
         return FALSE;
     g_autoptr(GOptionContext) context = g_option_context_new(usage->arguments);
     GOptionGroup *group = g_option_group_new("main", "", "", &parse, NULL);
@@ -227,13 +254,20 @@ vc_options_parse_arguments(const VcOption *table, gpointer config, int argc, cha
 }
 
 gboolean
-vc_options_parse(const VcOption *table, gpointer config, int argc, char **argv,
-                 const char *summary, GError **error)
+vc_options_parse_arguments(const VcOption *table, gpointer config, int argc, char **argv,
+                           const VcUsage *usage, char ***arguments, GError **error)
+{
+    return parse(table, config, NULL, argc, argv, usage, arguments, error);
+}
+
+static gboolean
+parse_without_arguments(const VcOption *table, gpointer config, VcOptionFile *file, int argc,
+                        char **argv, const char *summary, GError **error)
 {
     VcUsage usage = {.summary = summary};
     g_auto(GStrv) arguments = NULL;
 
-    if (!vc_options_parse_arguments(table, config, argc, argv, &usage, &arguments, error))
+    if (!parse(table, config, file, argc, argv, &usage, &arguments, error))
         return FALSE;
     if (arguments[0] != NULL) {
         g_set_error(error, VC_ERROR, VC_ERROR_CONFIG, "unexpected argument \"%s\" (see --help)",
@@ -243,13 +277,83 @@ vc_options_parse(const VcOption *table, gpointer config, int argc, char **argv,
     return TRUE;
 }
 
+gboolean
+vc_options_parse(const VcOption *table, gpointer config, int argc, char **argv,
+                 const char *summary, GError **error)
+{
+    return parse_without_arguments(table, config, NULL, argc, argv, summary, error);
+}
+
+static const VcOption *
+find(const VcOption *table, const char *name)
+{
+    while (strcmp(table->name, name) != 0)
+        table++;
+    return table;
+}
+
+gboolean
+vc_options_parse_with_file(const VcOption *table, gpointer config, const char *group, int argc,
+                           char **argv, const char *summary, VcOptionFile **file,
+                           GError **error)
+{
+    char **path = field(find(table, VC_OPTION_CONFIG), config);
+
+    *file = NULL;
+    if (!parse_without_arguments(table, config, NULL, argc, argv, summary, error))
+        return FALSE;
+    if (*path == NULL)
+        return TRUE;
+    *file = vc_option_file_read(table, *path, group, error);
+    if (*file == NULL)
+        return FALSE;
+    vc_options_clear(table, config);
+    return parse_without_arguments(table, config, *file, argc, argv, summary, error);
+}
+
+gboolean
+vc_options_equal(const VcOption *table, const char *name, gconstpointer a, gconstpointer b)
+{
+    const VcOption *option = find(table, name);
+    gconstpointer left = (const guint8 *)a + option->offset;
+    gconstpointer right = (const guint8 *)b + option->offset;
+
+    switch (option->kind) {
+    case VC_OPTION_BOOLEAN:
+        return *(const gboolean *)left == *(const gboolean *)right;
+    case VC_OPTION_STRING:
+        return g_strcmp0(*(char *const *)left, *(char *const *)right) == 0;
+    case VC_OPTION_STRINGS:
+        return g_strv_equal(*(const char *const *const *)left,
+                            *(const char *const *const *)right);
+    case VC_OPTION_INTEGER:
+        return *(const guint *)left == *(const guint *)right;
+    }
+    g_assert_not_reached();
+}
+
+static void
+clear(const VcOption *option, guint8 *config)
+{
+    switch (option->kind) {
+    case VC_OPTION_BOOLEAN:
+        *(gboolean *)field(option, config) = FALSE;
+        break;
+    case VC_OPTION_STRING:
+        g_clear_pointer((char **)field(option, config), g_free);
+        break;
+    case VC_OPTION_STRINGS:
+        g_clear_pointer((char ***)field(option, config), g_strfreev);
+        break;
+    case VC_OPTION_INTEGER:
+        *(guint *)field(option, config) = 0;
+        break;
+    }
+}
+
 void
 vc_options_clear(const VcOption *table, gpointer config)
 {
-    for (const VcOption *option = table; option->name != NULL; option++) {
-        if (option->kind == VC_OPTION_STRING)
-            g_clear_pointer((char **)field(option, config), g_free);
-        if (option->kind == VC_OPTION_STRINGS)
-            g_clear_pointer((char ***)field(option, config), g_strfreev);
-    }
+    for (const VcOption *option = table; option->name != NULL; option++)
+        clear(option, config);
 }

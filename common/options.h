@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
- * Command-line options from one table: defaults, parsing, checks of range, --help. */
+ * Options from one table: defaults, command line, a file, checks of range, --help. */
 #pragma once
 
 #include <glib.h>
@@ -22,6 +22,11 @@ typedef struct {
     const char *help;
 } VcOption;
 
+/* Flags that say what to do with the configuration; no keys of the file. */
+#define VC_OPTION_CONFIG  "config"
+#define VC_OPTION_CHECK   "check-config"
+#define VC_OPTION_VERSION "version"
+
 /* Gives the fields of *config (all zero) their defaults, then those of the command line.
  * summary stands in --help.
  * --help prints and exits with 0. Errors: VC_ERROR_CONFIG. Main thread. */
@@ -42,5 +47,18 @@ gboolean vc_options_parse_arguments(const VcOption *table, gpointer config, int 
                                     char **argv, const VcUsage *usage, char ***arguments,
                                     GError **error);
 
-/* Frees what the fields own and sets them to NULL. */
+struct VcOptionFile;
+
+/* As vc_options_parse(), with the values of a file between the defaults and the flags, where
+ * the flag VC_OPTION_CONFIG names one. *file: what was read of it (full, nullable), for errors
+ * that are found later; those from here have their places. */
+gboolean vc_options_parse_with_file(const VcOption *table, gpointer config, const char *group,
+                                    int argc, char **argv, const char *summary,
+                                    struct VcOptionFile **file, GError **error);
+
+/* Whether the option has the same value in two configurations. name: one of the table's. */
+gboolean vc_options_equal(const VcOption *table, const char *name, gconstpointer a,
+                          gconstpointer b);
+
+/* Frees what the fields own and sets all to zero. */
 void vc_options_clear(const VcOption *table, gpointer config);

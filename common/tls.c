@@ -124,6 +124,41 @@ vc_tls_credentials_load(const char *cert, const char *key, const char *ca,
     return load(self, cert, key, ca, flag_prefix, error) ? g_steal_pointer(&self) : NULL;
 }
 
+gboolean
+vc_tls_credentials_add_crl(VcTlsCredentials *self, const char *path, const char *flag,
+                           GError **error)
+{
+    if (!vc_tls_check_file(path, flag, error))
+        return FALSE;
+    int n = gnutls_certificate_set_x509_crl_file(self->certificate, path, GNUTLS_X509_FMT_PEM);
+    if (n <= 0)
+        return wrong(error, path, n == 0 ? "contains no CRL" : gnutls_strerror(n), flag, "");
+    vc_tls_warn_of_old_crl(path);
+    return TRUE;
+}
+
+void
+vc_tls_warn_of_old_crl(const char *path)
+{
+    gint64 now_s = g_get_real_time() / G_USEC_PER_SEC;
+    gnutls_datum_t text = {0};
+    gnutls_x509_crl_t *lists = NULL;
+    unsigned size = 0;
+    gboolean is_old = FALSE;
+
+    if (gnutls_load_file(path, &text) >= 0)
+        gnutls_x509_crl_list_import2(&lists, &size, &text, GNUTLS_X509_FMT_PEM, 0);
+    for (unsigned i = 0; i < size; i++) {
+        time_t next = gnutls_x509_crl_get_next_update(lists[i]);
+        is_old = is_old || (next != (time_t)-1 && next < now_s);
+        gnutls_x509_crl_deinit(lists[i]);
+    }
+    gnutls_free(lists);
+    gnutls_free(text.data);
+    if (is_old)
+        g_warning("%s: a revocation list in it is out of date", path);
+}
+
 VcTlsCredentials *
 vc_tls_credentials_ref(VcTlsCredentials *self)
 {

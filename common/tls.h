@@ -20,6 +20,14 @@ typedef struct {
 VcTlsCredentials *vc_tls_credentials_load(const char *cert, const char *key, const char *ca,
                                           const char *flag_prefix, GError **error);
 
+/* Certificates that the lists in this PEM file revoke are not accepted. Before anybody shares
+ * them. Errors: as above; flag: the whole one. */
+gboolean vc_tls_credentials_add_crl(VcTlsCredentials *self, const char *path, const char *flag,
+                                    GError **error);
+
+/* Logs a warning where a list in this file, which has been loaded before, is out of date. */
+void vc_tls_warn_of_old_crl(const char *path);
+
 VcTlsCredentials *vc_tls_credentials_ref(VcTlsCredentials *self);
 void vc_tls_credentials_unref(VcTlsCredentials *self); /* nullable */
 

@@ -16,6 +16,7 @@
 #include "proxy/dial.h"
 #include "proxy/gather.h"
 #include "proxy/leave.h"
+#include "proxy/linger.h"
 #include "proxy/session.h"
 #include "proxy/telnet.h"
 #include "proxy/timer.h"
@@ -40,10 +41,11 @@ typedef struct {
     gboolean readable, writable; /* until a call says otherwise */
     gboolean
         heard_tls;   /* something came through TLS, so the peer has accepted our certificate */
-    guint64 open_ms; /* when TLS stood */
+    guint64 open_ms; /* when the connection stood, with TLS where it has it */
     gsize to_greet;  /* bytes of telnet's greeting that may come beside TLS */
     VcpTlsClient *tls; /* nullable */
     VcpGather gather;
+    gboolean rests;      /* until the next turn: it has taken enough for one */
     VcpTimer *gathering; /* nullable: not a chardev */
 } Compute;
 
@@ -165,11 +167,12 @@ fill(VcpEndpoint *end)
 {
     Compute *self = (Compute *)end;
     guint64 before = end->bytes_in;
+    guint taken = 0;
 
-    if (is_gathering(self) ||
+    if (self->rests || is_gathering(self) ||
         (self->state == OPEN && self->to_greet > 0 && !take_clear_greeting(self)))
         return;
-    while ((self->state == PLAIN || self->state == OPEN) && self->readable &&
+    while ((self->state == PLAIN || self->state == OPEN) && self->readable && !self->rests &&
            vc_buffer_room(&end->in) > 0) {
         GError *error = NULL;
         gssize n = receive_some(self, &error);
@@ -180,6 +183,8 @@ fill(VcpEndpoint *end)
         } else {
             end->bytes_in += (guint64)n;
             self->heard_tls = self->state == OPEN;
+            /* A chardev's records may hold a byte each, and a buffer many of them. */
+            self->rests = self->gathering != NULL && ++taken == VCP_CHARDEV_RECORDS_A_TURN;
         }
     }
     if (end->bytes_in != before)
@@ -246,7 +251,7 @@ want(VcpEndpoint *end, gboolean read, gboolean write)
     /* During the TLS handshake only TLS knows what it waits for. */
     if (!can_send(self))
         return;
-    if (read && is_gathering(self)) {
+    if (read && (self->rests || is_gathering(self))) {
         read = FALSE;
         vcp_timer_start(self->gathering,
                         vcp_gather_due(&self->gather, now_ms(self)) - now_ms(self));
@@ -357,6 +362,7 @@ on_dialled(int fd, GError *error, gpointer data)
         int failure = uv_poll_init(self->setup.loop, self->poll, fd);
         g_assert(failure == 0);
         self->state = PLAIN;
+        self->open_ms = now_ms(self);
         self->readable = self->writable = TRUE;
         if (self->tls_from_start)
             start_handshake(self);
@@ -382,6 +388,7 @@ on_gathered(gpointer data)
 {
     Compute *self = data;
 
+    self->rests = FALSE;
     vcp_session_pump(self->end.session);
 }
 
@@ -393,7 +400,8 @@ dial(Compute *self)
 
     return to->path != NULL
                ? vcp_dial_unix(self->setup.loop, to->path, timeout_ms, on_dialled, self)
-               : vcp_dial(self->setup.loop, to->host, to->port, timeout_ms, on_dialled, self);
+               : vcp_dial(self->setup.loop, self->setup.targets, to->host, to->port, timeout_ms,
+                          on_dialled, self);
 }
 
 VcpEndpoint *
@@ -407,6 +415,8 @@ vcp_compute_connect(const VcpComputeSetup *setup, VcpSession *session, VcService
     vc_buffer_init(&self->end.in, setup->pool);
     vc_buffer_init(&self->end.out, setup->pool);
     self->setup = *setup;
+    if (setup->credentials != NULL)
+        vc_tls_credentials_ref(setup->credentials);
     self->service = vc_service_ref(service);
     self->tls_from_start = tls;
     self->fd = -1;
@@ -426,9 +436,15 @@ on_poll_closed(uv_handle_t *handle)
 static void
 close_socket(Compute *self)
 {
-    vcp_tls_client_free(self->tls);
+    guint64 settled_ms = self->open_ms + self->setup.settle_ms;
+
     if (self->poll != NULL)
         uv_close((uv_handle_t *)self->poll, on_poll_closed);
+    if (can_send(self) && now_ms(self) < settled_ms) {
+        vcp_linger(self->setup.loop, self->fd, self->tls, settled_ms - now_ms(self));
+        return;
+    }
+    vcp_tls_client_free(self->tls);
     if (self->fd < 0)
         return;
     if (self->setup.is_chardev)
@@ -457,5 +473,6 @@ vcp_compute_close(VcpEndpoint *end)
     vc_buffer_clear(&end->out);
     g_clear_error(&end->error);
     vc_service_unref(self->service);
+    vc_tls_credentials_unref(self->setup.credentials);
     g_free(self);
 }

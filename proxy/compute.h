@@ -7,20 +7,23 @@
 #include "common/service.h"
 #include "common/tls.h"
 #include "proxy/endpoint.h"
+#include "proxy/targets.h"
 
 typedef struct {
     uv_loop_t *loop;
     VcPool *pool;                  /* not owned */
+    VcpTargets *targets;           /* not owned, nullable: where it may be */
     VcTlsCredentials *credentials; /* not owned; NULL: TLS cannot be started */
     guint connect_timeout_s;
     gboolean is_chardev; /* one byte a TLS record, small pieces gathered, left by vcp_leave() */
+    guint settle_ms;     /* it is not closed by us earlier than so long after it stood */
 } VcpComputeSetup;
 
 /* Starts a connection to service's address, and TLS on it where tls is set; returns at
  * once. ready is set when all of it stands. What goes wrong stands in error: VC_ERROR_REFUSED,
- * _UNREACHABLE, _CERTIFICATE, _PROTOCOL, _TIMEOUT (after connect_timeout_s for the name and
- * TCP, and again for TLS). The session's pump is called on each change. On the worker's thread,
- * as everything here. */
+ * _UNREACHABLE, _POLICY, _CERTIFICATE, _PROTOCOL, _TIMEOUT (after connect_timeout_s for the
+ * name and TCP, and again for TLS). The session's pump is called on each change. On the
+ * worker's thread, as everything here. */
 VcpEndpoint *vcp_compute_connect(const VcpComputeSetup *setup, VcpSession *session,
                                  VcService *service, gboolean tls);
 

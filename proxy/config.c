@@ -9,40 +9,13 @@
 #include <sys/stat.h>
 
 #include "common/error.h"
-#include "common/log.h"
-#include "common/options.h"
 #include "proxy/origin.h"
 
 #define PKI         "/etc/pki/libvirt-console-proxy/"
-#define MAX_COUNT   1000000
 #define MAX_TIME_S  86400
 #define MAX_SPENT_S (366 * 86400)
 
 #define AT(field) G_STRUCT_OFFSET(VcpConfig, field)
-#define FLAG(name, field, help)                                                                \
-    {                                                                                          \
-        name, 0, VC_OPTION_BOOLEAN, AT(field), NULL, 0, 0, NULL, help                          \
-    }
-#define TEXT(name, field, def, arg, help)                                                      \
-    {                                                                                          \
-        name, 0, VC_OPTION_STRING, AT(field), def, 0, 0, arg, help                             \
-    }
-#define LIST(name, field, def, arg, help)                                                      \
-    {                                                                                          \
-        name, 0, VC_OPTION_STRINGS, AT(field), def, 0, 0, arg, help                            \
-    }
-#define COUNT(name, field, def, help)                                                          \
-    {                                                                                          \
-        name, 0, VC_OPTION_INTEGER, AT(field), def, 0, MAX_COUNT, "N", help                    \
-    }
-#define LIMIT(name, field, def, help)                                                          \
-    {                                                                                          \
-        name, 0, VC_OPTION_INTEGER, AT(field), def, 0, MAX_SPENT_S, "SECONDS", help            \
-    }
-#define TIME(name, field, def, help)                                                           \
-    {                                                                                          \
-        name, 0, VC_OPTION_INTEGER, AT(field), def, 1, MAX_TIME_S, "SECONDS", help             \
-    }
 
 /* clang-format off */
 static const VcOption options[] = {
@@ -51,14 +24,18 @@ static const VcOption options[] = {
     TEXT("listen-tls-cert", listen_tls_cert, PKI "server-cert.pem", "FILE", "Certificate chain shown to clients"),
     TEXT("listen-tls-key", listen_tls_key, PKI "server-key.pem", "FILE", "Its private key"),
     TEXT("listen-tls-ca", listen_tls_ca, PKI "server-ca.pem", "FILE", "CA of client certificates, for --listen-verify-client"),
+    TEXT("listen-tls-crl", listen_tls_crl, NULL, "FILE", "Client certificates that are revoked, for --listen-verify-client"),
     FLAG("listen-verify-client", listen_verify_client, "Require a client certificate signed by --listen-tls-ca"),
     TEXT("listen-min-tls", listen_min_tls, "VersionTLS12", "VERSION", "Oldest TLS for clients: VersionTLS12 or VersionTLS13"),
     TEXT("listen-cipher-suites", listen_cipher_suites, NULL, "NAMES", "Ciphers for clients, IANA names separated by commas"),
+    LIST("trusted-proxy", trusted_proxy, NULL, "NETWORK", "Balancers that may tell the client's address: 192.0.2.0/24, or unix for unix sockets; repeatable"),
+    TEXT("proxy-protocol", proxy_protocol, "optional", "USE", "PROXY headers of trusted proxies: off, optional or required"),
     FLAG("connect-insecure", connect_insecure, "Allow services that are marked insecure"),
-    LIST("allowed-target", allowed_target, NULL, "TARGET", "unix:PATH, a socket that a serial console may be at; repeatable"),
+    LIST("allowed-target", allowed_target, NULL, "TARGET", "Where consoles may be: a network, a host name, *.DOMAIN, or unix:PATH for a serial one; repeatable (any host, no path)"),
     TEXT("connect-tls-cert", connect_tls_cert, PKI "client-cert.pem", "FILE", "Certificate shown to hypervisors"),
     TEXT("connect-tls-key", connect_tls_key, PKI "client-key.pem", "FILE", "Its private key"),
     TEXT("connect-tls-ca", connect_tls_ca, PKI "client-ca.pem", "FILE", "CA of the hypervisors' certificates"),
+    TEXT("connect-tls-crl", connect_tls_crl, NULL, "FILE", "Hypervisors' certificates that are revoked"),
     TEXT("resolver-mode", resolver_mode, "builtin", "MODE", "Who knows the tokens: builtin (a file) or external (a resolver)"),
     TEXT("resolver-tokens", resolver_tokens, "/etc/libvirt/consoleproxy/tokens.json", "FILE", "Tokens of the builtin resolver"),
     TEXT("resolver-uri", resolver_uri, "https://127.0.0.1:8081/consoleresolver/", "URI", "Base of the external resolver"),
@@ -92,12 +69,28 @@ static const VcOption options[] = {
     COUNT("max-sessions-per-token", max_sessions_per_token, "32", "The same for one token"),
     COUNT("max-sessions-per-console", max_sessions_per_console, "32", "The same for one console"),
     COUNT("max-sessions-per-address", max_sessions_per_address, "256", "The same for one client address"),
-    {"verbose", 'v', VC_OPTION_BOOLEAN, AT(verbose), NULL, 0, 0, NULL, "The same as --log-level info"},
-    TEXT("log-level", log_level, "message", "LEVEL", "error, warning, message, info or debug"),
-    FLAG("version", version, "Print the version and exit"),
+    COUNT("token-failures", token_failures, "20", "Unknown tokens of one client address before it must wait, longer each time; 0: never"),
+    VC_DAEMON_ROWS,
     {0},
 };
 /* clang-format on */
+
+/* Of these a reload only says that they have changed. */
+static const char *const at_start[] = {
+    "listen-addr",
+    "listen-insecure",
+    "listen-verify-client",
+    "listen-min-tls",
+    "listen-cipher-suites",
+    "proxy-protocol",
+    "resolver-mode",
+    "resolver-tokens",
+    "store",
+    "store-insecure",
+    "store-password-file",
+    "workers",
+    NULL,
+};
 
 static gboolean
 wrong(GError **error, const char *flag, const char *value, const char *why)
@@ -188,6 +181,33 @@ check_origins(VcpConfig *self, GError **error)
 }
 
 static gboolean
+check_trusted_proxies(VcpConfig *self, GError **error)
+{
+    static const char *const uses[] = {
+        [VCP_PROXY_HEADER_OFF] = "off",
+        [VCP_PROXY_HEADER_OPTIONAL] = "optional",
+        [VCP_PROXY_HEADER_REQUIRED] = "required",
+    };
+    g_autoptr(GError) why = NULL;
+    const char *text = NULL;
+    guint use = 0;
+
+    self->trust = vcp_trust_new((const char *const *)self->trusted_proxy, &text, &why);
+    if (self->trust == NULL)
+        return wrong(error, "trusted-proxy", text, why->message);
+    while (use < G_N_ELEMENTS(uses) && strcmp(self->proxy_protocol, uses[use]) != 0)
+        use++;
+    if (use == G_N_ELEMENTS(uses))
+        return wrong(error, "proxy-protocol", self->proxy_protocol,
+                     "must be off, optional or required");
+    self->proxy_header = (VcpProxyHeaderUse)use;
+    return self->proxy_header != VCP_PROXY_HEADER_REQUIRED ||
+           vcp_trust_has_anybody(self->trust) ||
+           wrong(error, "proxy-protocol", self->proxy_protocol,
+                 "nobody could connect without a --trusted-proxy");
+}
+
+static gboolean
 check_token_use(VcpConfig *self, GError **error)
 {
     self->is_single_use = strcmp(self->token_use, "single") == 0;
@@ -196,12 +216,17 @@ check_token_use(VcpConfig *self, GError **error)
 }
 
 static gboolean
-check_targets(const VcpConfig *self, GError **error)
+check_targets(VcpConfig *self, GError **error)
 {
+    g_autoptr(GError) why = NULL;
+    const char *text = NULL;
+
+    self->targets = vcp_targets_new((const char *const *)self->allowed_target, &text, &why);
+    if (self->targets == NULL)
+        return wrong(error, "allowed-target", text, why->message);
     for (char **target = self->allowed_target; *target != NULL; target++) {
-        if (!g_str_has_prefix(*target, "unix:/"))
-            return wrong(error, "allowed-target", *target,
-                         "must be unix: and an absolute path");
+        if (g_strv_contains((const char *const *)self->listen_addr, *target))
+            return wrong(error, "allowed-target", *target, "is where this proxy listens");
     }
     return TRUE;
 }
@@ -275,14 +300,13 @@ check_web_dir(VcpConfig *self, GError **error)
 }
 
 static gboolean
-check_log_level(VcpConfig *self, GError **error)
+check(VcpConfig *self, GError **error)
 {
-    if (!vc_log_parse_level(self->log_level, &self->shown))
-        return wrong(error, "log-level", self->log_level,
-                     "must be error, warning, message, info or debug");
-    if (self->verbose)
-        self->shown = MAX(self->shown, G_LOG_LEVEL_INFO);
-    return TRUE;
+    return check_min_tls(self, error) && check_cipher_suites(self, error) &&
+           check_origins(self, error) && check_trusted_proxies(self, error) &&
+           check_targets(self, error) && check_token_use(self, error) &&
+           check_resolver(self, error) && check_store(self, error) &&
+           check_web_dir(self, error);
 }
 
 VcpConfig *
@@ -294,24 +318,46 @@ vcp_config_parse(int argc, char **argv, GError **error)
         "a console, which is reached over TLS with certificates on both sides.";
     g_autoptr(VcpConfig) self = g_new0(VcpConfig, 1);
 
-    if (!vc_options_parse(options, self, argc, argv, summary, error) ||
-        !check_min_tls(self, error) || !check_cipher_suites(self, error) ||
-        !check_origins(self, error) || !check_targets(self, error) ||
-        !check_token_use(self, error) || !check_resolver(self, error) ||
-        !check_store(self, error) || !check_web_dir(self, error) ||
-        !check_log_level(self, error))
+    self->refs = 1;
+    if (!vc_daemon_options_parse(&self->common, options, self, "proxy", argc, argv, summary,
+                                 error))
         return NULL;
+    if (!check(self, error)) {
+        vc_option_file_locate(self->common.file, error);
+        return NULL;
+    }
     if (self->workers == 0)
         self->workers = g_get_num_processors();
     return g_steal_pointer(&self);
 }
 
-void
-vcp_config_free(VcpConfig *self)
+VcpConfig *
+vcp_config_reload(const VcpConfig *started, GError **error)
 {
-    if (self == NULL)
+    char **arguments = started->common.arguments;
+    VcpConfig *fresh = vcp_config_parse((int)g_strv_length(arguments), arguments, error);
+
+    if (fresh != NULL)
+        vc_daemon_options_warn_of_restart(options, at_start, started, fresh);
+    return fresh;
+}
+
+VcpConfig *
+vcp_config_ref(VcpConfig *self)
+{
+    g_atomic_int_inc(&self->refs);
+    return self;
+}
+
+void
+vcp_config_unref(VcpConfig *self)
+{
+    if (self == NULL || !g_atomic_int_dec_and_test(&self->refs))
         return;
     vcp_store_address_free(self->store_address);
+    vcp_trust_free(self->trust);
+    vcp_targets_unref(self->targets);
+    vc_daemon_options_clear(&self->common);
     vc_options_clear(options, self);
     g_free(self->ciphers_tls12);
     g_free(self->ciphers_tls13);

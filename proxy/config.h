@@ -2,21 +2,36 @@
  * What virtconsoleproxyd was told: one validated struct. */
 #pragma once
 
-#include <glib.h>
-
+#include "common/daemon-options.h"
 #include "proxy/store-address.h"
+#include "proxy/targets.h"
+#include "proxy/trust.h"
 
+typedef enum {
+    VCP_PROXY_HEADER_OFF,
+    VCP_PROXY_HEADER_OPTIONAL, /* read where a trusted proxy sends one */
+    VCP_PROXY_HEADER_REQUIRED, /* only trusted proxies are served, and only with one */
+} VcpProxyHeaderUse;
+
+/* Immutable, counted; a reload makes another one. */
 typedef struct {
+    int refs; /* atomic */
+
     char **listen_addr;
     gboolean listen_insecure;
     char *listen_tls_cert, *listen_tls_key, *listen_tls_ca;
+    char *listen_tls_crl; /* nullable */
     gboolean listen_verify_client;
     char *listen_min_tls;       /* as given; see min_tls */
     char *listen_cipher_suites; /* nullable; as given, see ciphers_* */
 
+    char **trusted_proxy; /* as given; see trust */
+    char *proxy_protocol; /* as given; see proxy_header */
+
     gboolean connect_insecure;
-    char **allowed_target; /* "unix:PATH" */
+    char **allowed_target; /* see targets.h */
     char *connect_tls_cert, *connect_tls_key, *connect_tls_ca;
+    char *connect_tls_crl; /* nullable */
 
     char *resolver_mode; /* "builtin" or "external" */
     char *resolver_tokens;
@@ -42,25 +57,31 @@ typedef struct {
     guint recheck_s, idle_timeout_s, session_limit_s; /* 0: never */
     guint max_sessions, max_sessions_per_token, max_sessions_per_console,
         max_sessions_per_address; /* 0: no limit */
+    guint token_failures;         /* 0: no limit */
 
-    gboolean verbose;
-    char *log_level;
-    gboolean version;
+    VcDaemonOptions common;
 
     /* Derived */
     VcpStoreAddress *store_address; /* NULL: in memory; without what is in the password file */
     gboolean is_single_use;
+    VcpTrust *trust;
+    VcpTargets *targets; /* our own listeners are added once they are known */
+    VcpProxyHeaderUse proxy_header;
     gboolean any_origin;  /* --allowed-origin '*' */
     int min_tls, max_tls; /* OpenSSL version numbers */
     char *ciphers_tls12;  /* nullable; OpenSSL's names, for TLS 1.2 */
     char *ciphers_tls13;  /* nullable */
-    GLogLevelFlags shown; /* level of the log */
 } VcpConfig;
 
-/* Parses the command line and checks whatever needs no file. Errors: VC_ERROR_CONFIG, one line
- * that names the flag. Main thread. */
+/* Reads the command line, and the file that it names, and checks whatever needs no other file.
+ * Errors: VC_ERROR_CONFIG, one line that names the flag, or file, line and key. Main thread. */
 VcpConfig *vcp_config_parse(int argc, char **argv, GError **error);
 
-void vcp_config_free(VcpConfig *self); /* nullable */
+/* Reads the same once more, and logs which options have changed that count at the start only.
+ */
+VcpConfig *vcp_config_reload(const VcpConfig *started, GError **error);
 
-G_DEFINE_AUTOPTR_CLEANUP_FUNC(VcpConfig, vcp_config_free)
+VcpConfig *vcp_config_ref(VcpConfig *self);
+void vcp_config_unref(VcpConfig *self); /* nullable */
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(VcpConfig, vcp_config_unref)

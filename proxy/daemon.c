@@ -11,9 +11,13 @@
 
 #include "common/error.h"
 #include "common/listen.h"
+#include "common/log.h"
+#include "common/notify.h"
+#include "common/renewal.h"
 #include "common/tls.h"
 #include "common/token.h"
 #include "proxy/front.h"
+#include "proxy/heartbeat.h"
 #include "proxy/listener.h"
 #include "proxy/resolver-events.h"
 #include "proxy/worker.h"
@@ -24,15 +28,23 @@
 
 static const int signals[] = {SIGTERM, SIGINT, SIGHUP};
 
+/* What is loaded from files, and again when they have changed. */
+typedef enum { FRONT, CONNECT, RESOLVER, STORE, N_RENEWALS } Renewal;
+
 struct VcpDaemon {
-    const VcpConfig *config;
+    VcpConfig *started; /* the configuration that the daemon started with */
     VcpShared shared;
+    VcRenewal *renewals[N_RENEWALS];
+    guint published_renewals; /* of the certificate for the resolver */
     uv_loop_t loop;
     VcpWorker **workers;
     guint n_workers;
     GPtrArray *listeners;
     VcpResolverEvents *events; /* nullable: the resolver is no external one */
+    VcpHeartbeat *heartbeat;   /* nullable */
+    GArray *own;               /* struct sockaddr_storage: where they listen */
     uv_signal_t watches[G_N_ELEMENTS(signals)];
+    uv_timer_t look; /* at the files */
     gboolean is_watching;
 };
 
@@ -48,44 +60,176 @@ is_default_missing(const VcpConfig *config)
 }
 
 static gboolean
-load_credentials(VcpDaemon *self, GError **error)
+load_front(gpointer data, GError **error)
 {
-    const VcpConfig *config = self->config;
+    VcpDaemon *self = data;
+
+    if (self->started->listen_insecure)
+        return TRUE;
+    SSL_CTX *fresh = vcp_front_load(self->shared.config, error);
+    if (fresh == NULL)
+        return FALSE;
+    SSL_CTX_free(self->shared.front_certificates);
+    self->shared.front_certificates = fresh;
+    return TRUE;
+}
+
+static VcTlsCredentials *
+make_credentials(const VcpConfig *config, GError **error)
+{
+    g_autoptr(VcTlsCredentials) fresh =
+        vc_tls_credentials_load(config->connect_tls_cert, config->connect_tls_key,
+                                config->connect_tls_ca, "--connect-tls", error);
+
+    if (fresh == NULL || (config->connect_tls_crl != NULL &&
+                          !vc_tls_credentials_add_crl(fresh, config->connect_tls_crl,
+                                                      "--connect-tls-crl", error)))
+        return NULL;
+    return g_steal_pointer(&fresh);
+}
+
+static gboolean
+load_credentials(gpointer data, GError **error)
+{
+    VcpDaemon *self = data;
+    const VcpConfig *config = self->shared.config;
 
     /* Somebody who reaches consoles in clear text only needs no certificates; services that
      * want TLS are refused then. */
-    if (config->connect_insecure && is_default_missing(config)) {
+    if (config->connect_insecure && self->shared.credentials == NULL &&
+        is_default_missing(config)) {
         g_warning("no client certificate at %s: only services that are marked insecure can be "
                   "reached",
                   config->connect_tls_cert);
         return TRUE;
     }
-    self->shared.credentials =
-        vc_tls_credentials_load(config->connect_tls_cert, config->connect_tls_key,
-                                config->connect_tls_ca, "--connect-tls", error);
-    return self->shared.credentials != NULL;
+    VcTlsCredentials *fresh = make_credentials(config, error);
+    if (fresh == NULL)
+        return FALSE;
+    vc_tls_credentials_unref(self->shared.credentials);
+    self->shared.credentials = fresh;
+    return TRUE;
 }
 
 static gboolean
-load_resolver(VcpDaemon *self, GError **error)
+is_builtin(const VcpConfig *config)
 {
-    const VcpConfig *config = self->config;
+    return strcmp(config->resolver_mode, "builtin") == 0;
+}
 
-    if (strcmp(config->resolver_mode, "builtin") == 0) {
-        self->shared.tokens = vcp_token_file_new(config->resolver_tokens, error);
-        return self->shared.tokens != NULL;
+static gboolean
+has_resolver_tls(const VcpDaemon *self)
+{
+    return !is_builtin(self->started) &&
+           g_str_has_prefix(self->shared.config->resolver_uri, "https://");
+}
+
+/* libcurl reads the files itself, for each new connection; that they fit is better known now.
+ */
+static gboolean
+load_resolver_credentials(gpointer data, GError **error)
+{
+    VcpDaemon *self = data;
+    const VcpConfig *config = self->shared.config;
+
+    if (has_resolver_tls(self)) {
+        g_autoptr(VcTlsCredentials) probe =
+            vc_tls_credentials_load(config->resolver_tls_cert, config->resolver_tls_key,
+                                    config->resolver_tls_ca, "--resolver-tls", error);
+        if (probe == NULL)
+            return FALSE;
     }
-    if (g_str_has_prefix(config->resolver_uri, "http://")) {
-        g_warning(
-            "tokens and passwords go to the resolver in clear text (--resolver-insecure)");
+    self->shared.resolver_renewals++;
+    return TRUE;
+}
+
+static gboolean
+has_store_tls(const VcpDaemon *self)
+{
+    return self->started->store_address != NULL && self->started->store_address->tls;
+}
+
+static gboolean
+load_store_credentials(gpointer data, GError **error)
+{
+    VcpDaemon *self = data;
+    const VcpConfig *config = self->shared.config;
+
+    if (!has_store_tls(self))
         return TRUE;
+    VcTlsCredentials *fresh =
+        vc_tls_credentials_load(config->store_tls_cert, config->store_tls_key,
+                                config->store_tls_ca, "--store-tls", error);
+    if (fresh == NULL)
+        return FALSE;
+    vc_tls_credentials_unref(self->shared.store_credentials);
+    self->shared.store_credentials = fresh;
+    return TRUE;
+}
+
+/* --- what is renewed --- */
+
+#define MAX_PATHS 4
+
+static const struct {
+    const char *what;
+    VcRenewalLoad load;
+} renewals[N_RENEWALS] = {
+    [FRONT] = {"certificate for clients", load_front},
+    [CONNECT] = {"certificate for hypervisors", load_credentials},
+    [RESOLVER] = {"certificate for the resolver", load_resolver_credentials},
+    [STORE] = {"certificate for the store", load_store_credentials},
+};
+
+/* The files of a renewal; none where it is not in use. */
+static void
+list_paths(const VcpDaemon *self, Renewal which, const char *paths[MAX_PATHS + 1])
+{
+    const VcpConfig *config = self->shared.config;
+    gboolean verify = self->started->listen_verify_client;
+    const char *every[N_RENEWALS][MAX_PATHS + 1] = {
+        [FRONT] = {config->listen_tls_cert, config->listen_tls_key,
+                   verify ? config->listen_tls_ca : NULL,
+                   verify ? config->listen_tls_crl : NULL},
+        [CONNECT] = {config->connect_tls_cert, config->connect_tls_key, config->connect_tls_ca,
+                     config->connect_tls_crl},
+        [RESOLVER] = {config->resolver_tls_cert, config->resolver_tls_key,
+                      config->resolver_tls_ca},
+        [STORE] = {config->store_tls_cert, config->store_tls_key, config->store_tls_ca},
+    };
+    const gboolean is_used[N_RENEWALS] = {
+        [FRONT] = !self->started->listen_insecure,
+        [CONNECT] = TRUE,
+        [RESOLVER] = has_resolver_tls(self),
+        [STORE] = has_store_tls(self),
+    };
+
+    memset(paths, 0, sizeof *paths * (MAX_PATHS + 1));
+    if (is_used[which])
+        memcpy(paths, every[which], sizeof every[which]);
+}
+
+static gboolean
+load_all(VcpDaemon *self, GError **error)
+{
+    for (Renewal which = 0; which < N_RENEWALS; which++) {
+        const char *paths[MAX_PATHS + 1];
+        list_paths(self, which, paths);
+        if (!vc_renewal_start(self->renewals[which], paths, error))
+            return FALSE;
     }
-    /* libcurl reads the files itself, for each new connection; that they fit is better known
-     * now. */
-    g_autoptr(VcTlsCredentials) probe =
-        vc_tls_credentials_load(config->resolver_tls_cert, config->resolver_tls_key,
-                                config->resolver_tls_ca, "--resolver-tls", error);
-    return probe != NULL;
+    return TRUE;
+}
+
+/* --- what is loaded once --- */
+
+static gboolean
+load_tokens(VcpDaemon *self, GError **error)
+{
+    if (!is_builtin(self->started))
+        return TRUE;
+    self->shared.tokens = vcp_token_file_new(self->started->resolver_tokens, error);
+    return self->shared.tokens != NULL;
 }
 
 static gboolean
@@ -104,7 +248,7 @@ read_store_password(VcpStoreAddress *store, const char *path, GError **error)
 static gboolean
 load_store(VcpDaemon *self, GError **error)
 {
-    const VcpConfig *config = self->config;
+    const VcpConfig *config = self->started;
     VcpStoreAddress *store = config->store_address;
 
     if (store == NULL)
@@ -112,18 +256,25 @@ load_store(VcpDaemon *self, GError **error)
     if (config->store_password_file != NULL &&
         !read_store_password(store, config->store_password_file, error))
         return FALSE;
-    if (store->tls) {
-        self->shared.store_credentials =
-            vc_tls_credentials_load(config->store_tls_cert, config->store_tls_key,
-                                    config->store_tls_ca, "--store-tls", error);
-        if (self->shared.store_credentials == NULL)
-            return FALSE;
-    } else if (!vcp_store_address_is_local(store)) {
-        g_warning("what the store is told can be read and changed on the way "
-                  "(--store-insecure)");
-    }
     self->shared.store = store;
     return TRUE;
+}
+
+static void
+warn_of_settings(const VcpConfig *config)
+{
+    if (!is_builtin(config) && g_str_has_prefix(config->resolver_uri, "http://"))
+        g_warning(
+            "tokens and passwords go to the resolver in clear text (--resolver-insecure)");
+    if (config->store_address != NULL && !config->store_address->tls &&
+        !vcp_store_address_is_local(config->store_address))
+        g_warning("what the store is told can be read and changed on the way "
+                  "(--store-insecure)");
+    if (config->listen_insecure)
+        g_warning("clients are served in clear text (--listen-insecure): tokens and screens "
+                  "can be read on the way");
+    if (config->any_origin)
+        g_warning("pages of every origin may open consoles (--allowed-origin '*')");
 }
 
 static void
@@ -162,8 +313,8 @@ on_lws_log(int level, const char *line)
 static gboolean
 make_workers(VcpDaemon *self, GError **error)
 {
-    self->workers = g_new0(VcpWorker *, self->config->workers);
-    for (guint i = 0; i < self->config->workers; i++) {
+    self->workers = g_new0(VcpWorker *, self->started->workers);
+    for (guint i = 0; i < self->started->workers; i++) {
         self->workers[i] = vcp_worker_new(&self->shared, error);
         if (self->workers[i] == NULL)
             return FALSE;
@@ -172,34 +323,48 @@ make_workers(VcpDaemon *self, GError **error)
     return TRUE;
 }
 
+/* The socket's address as it is now: the port may have been the system's choice. */
+static void
+add_own(VcpDaemon *self, int fd)
+{
+    struct sockaddr_storage address = {0};
+    socklen_t length = sizeof address;
+
+    if (getsockname(fd, (struct sockaddr *)&address, &length) != 0)
+        return;
+    g_array_append_val(self->own, address);
+    vcp_targets_add_own(self->started->targets, (struct sockaddr *)&address);
+}
+
 static gboolean
 start_listening(VcpDaemon *self, GError **error)
 {
-    g_autoptr(GArray) fds = g_array_new(FALSE, FALSE, sizeof(int));
+    g_autoptr(GArray) fds = vc_listen_all(self->started->listen_addr, error);
 
-    for (char **address = self->config->listen_addr; *address != NULL; address++) {
-        int fd = vc_listen(*address, error);
-        if (fd < 0)
-            return FALSE; /* the process ends, and the descriptors with it */
-        g_array_append_val(fds, fd);
-    }
+    if (fds == NULL)
+        return FALSE; /* the process ends, and the descriptors with it */
     for (guint i = 0; i < fds->len; i++) {
         int fd = g_array_index(fds, int, i);
         g_autofree char *name = vc_listen_address(fd);
-        g_ptr_array_add(self->listeners,
-                        vcp_listener_new(&self->loop, fd, self->workers, self->n_workers,
-                                         self->config->write_timeout_s));
-        g_message("listening on %s (%s)", name,
-                  self->config->listen_insecure ? "clear text" : "TLS");
+        add_own(self, fd);
+        g_ptr_array_add(self->listeners, vcp_listener_new(&self->loop, fd, self->workers,
+                                                          self->n_workers, self->started));
+        g_message("listening on %s (%s%s)", name,
+                  self->started->listen_insecure ? "clear text" : "TLS",
+                  vc_listen_is_passed(fd) ? ", passed by the service manager" : "");
     }
     return TRUE;
 }
 
 static void on_signal(uv_signal_t *watch, int number);
+static void on_look(uv_timer_t *look);
 
 static void
-watch_signals(VcpDaemon *self)
+watch_signals_and_files(VcpDaemon *self)
 {
+    uv_timer_init(&self->loop, &self->look);
+    self->look.data = self;
+    uv_timer_start(&self->look, on_look, VC_RENEWAL_INTERVAL_MS, VC_RENEWAL_INTERVAL_MS);
     for (gsize i = 0; i < G_N_ELEMENTS(signals); i++) {
         uv_signal_init(&self->loop, &self->watches[i]);
         self->watches[i].data = self;
@@ -209,30 +374,34 @@ watch_signals(VcpDaemon *self)
 }
 
 static gboolean
+load(VcpDaemon *self, GError **error)
+{
+    return load_all(self, error) && load_tokens(self, error) && load_store(self, error);
+}
+
+static gboolean
 start(VcpDaemon *self, GError **error)
 {
-    const VcpConfig *config = self->config;
-
-    if (!vcp_front_check(config, error) || !load_credentials(self, error) ||
-        !load_resolver(self, error) || !load_store(self, error))
+    if (!load(self, error))
         return FALSE;
-    raise_descriptor_limit(config);
-    watch_signals(self);
+    raise_descriptor_limit(self->started);
+    watch_signals_and_files(self);
     if (!make_workers(self, error) || !start_listening(self, error))
         return FALSE;
-    if (config->listen_insecure)
-        g_warning("clients are served in clear text (--listen-insecure): tokens and screens "
-                  "can be read on the way");
-    if (config->any_origin)
-        g_warning("pages of every origin may open consoles (--allowed-origin '*')");
+    warn_of_settings(self->started);
     for (guint i = 0; i < self->n_workers; i++)
         vcp_worker_start(self->workers[i]);
     if (self->shared.tokens == NULL)
-        self->events = vcp_resolver_events_new(&self->loop, config, self->shared.rights);
+        self->events =
+            vcp_resolver_events_new(&self->loop, self->shared.config, self->shared.rights);
+    self->published_renewals = self->shared.resolver_renewals;
     if (self->shared.tokens != NULL)
         g_message("%u tokens from %s", vcp_token_file_count(self->shared.tokens),
-                  config->resolver_tokens);
+                  self->started->resolver_tokens);
     g_message("%u workers", self->n_workers);
+    self->heartbeat =
+        vcp_heartbeat_new(&self->loop, self->workers, self->n_workers, self->shared.limits);
+    vc_notify_ready();
     g_message("ready");
     return TRUE;
 }
@@ -243,36 +412,134 @@ monotonic_ms(void)
     return (guint64)g_get_monotonic_time() / 1000;
 }
 
-VcpDaemon *
-vcp_daemon_new(const VcpConfig *config, GError **error)
+static VcpLimitValues
+limits_of(const VcpConfig *config)
 {
-    g_autoptr(VcpDaemon) self = g_new0(VcpDaemon, 1);
-    VcpLimitValues limits = {
+    return (VcpLimitValues){
         .total = config->max_sessions,
         .per_address = config->max_sessions_per_address,
         .per_token = config->max_sessions_per_token,
         .per_console = config->max_sessions_per_console,
     };
+}
+
+static VcpDaemon *
+make(VcpConfig *config)
+{
+    VcpDaemon *self = g_new0(VcpDaemon, 1);
 
     signal(SIGPIPE, SIG_IGN);
     curl_global_init(CURL_GLOBAL_DEFAULT);
     lws_set_log_level(LLL_ERR | LLL_WARN, on_lws_log);
-    self->config = config;
-    self->shared.config = config;
-    self->shared.limits = vcp_limits_new(limits);
+    self->started = vcp_config_ref(config);
+    self->shared.config = vcp_config_ref(config);
+    self->shared.limits = vcp_limits_new(limits_of(config));
+    self->shared.guesses = vcp_guesses_new(config->token_failures, monotonic_ms);
+    self->own = g_array_new(FALSE, FALSE, sizeof(struct sockaddr_storage));
     self->shared.memory = vcp_memory_new(monotonic_ms);
     self->shared.hub = vcp_lease_hub_new();
     self->shared.live = vcp_spice_live_new();
     self->shared.rights = vcp_rights_new(config->recheck_s);
     self->listeners = g_ptr_array_new_with_free_func((GDestroyNotify)vcp_listener_free);
+    for (Renewal which = 0; which < N_RENEWALS; which++)
+        self->renewals[which] =
+            vc_renewal_new(renewals[which].what, renewals[which].load, self);
     uv_loop_init(&self->loop);
-    return start(self, error) ? g_steal_pointer(&self) : NULL;
+    return self;
+}
+
+VcpDaemon *
+vcp_daemon_new(VcpConfig *config, GError **error)
+{
+    g_autoptr(VcpDaemon) self = make(config);
+
+    if (start(self, error))
+        return g_steal_pointer(&self);
+    vc_option_file_locate(config->common.file, error);
+    return NULL;
+}
+
+/* --- check --- */
+
+static gboolean
+check_addresses(const VcpConfig *config, GError **error)
+{
+    for (char **address = config->listen_addr; *address != NULL; address++) {
+        if (!vc_listen_check(*address, error)) {
+            g_prefix_error(error, "--listen-addr: ");
+            return FALSE;
+        }
+    }
+    return TRUE;
+}
+
+gboolean
+vcp_daemon_check(VcpConfig *config, GError **error)
+{
+    g_autoptr(VcpDaemon) self = make(config);
+
+    if (check_addresses(config, error) && load(self, error))
+        return TRUE;
+    vc_option_file_locate(config->common.file, error);
+    return FALSE;
 }
 
 /* --- run --- */
 
 static void
-reload(VcpDaemon *self)
+publish(VcpDaemon *self)
+{
+    for (guint i = 0; i < self->n_workers; i++)
+        vcp_worker_use(self->workers[i], &self->shared);
+    if (self->events != NULL)
+        vcp_resolver_events_use(self->events, self->shared.config,
+                                self->shared.resolver_renewals != self->published_renewals);
+    self->published_renewals = self->shared.resolver_renewals;
+}
+
+static void
+use_config(VcpDaemon *self, VcpConfig *fresh /* full */)
+{
+    vcp_config_unref(self->shared.config);
+    self->shared.config = fresh;
+    vc_log_set_level(fresh->common.shown);
+    vcp_limits_set(self->shared.limits, limits_of(fresh));
+    vcp_guesses_set(self->shared.guesses, fresh->token_failures);
+    vcp_rights_set_recheck(self->shared.rights, fresh->recheck_s);
+    for (guint i = 0; i < self->own->len; i++)
+        vcp_targets_add_own(fresh->targets, (struct sockaddr *)&g_array_index(
+                                                self->own, struct sockaddr_storage, i));
+    for (guint i = 0; i < self->listeners->len; i++)
+        vcp_listener_use(g_ptr_array_index(self->listeners, i), fresh);
+}
+
+static void
+reload_config(VcpDaemon *self)
+{
+    g_autoptr(GError) error = NULL;
+    VcpConfig *fresh = vcp_config_reload(self->started, &error);
+
+    if (fresh == NULL) {
+        g_warning("not reloaded, the old configuration stays: %s", error->message);
+        return;
+    }
+    use_config(self, fresh);
+    g_message("reloaded: configuration");
+}
+
+static void
+reload_certificates(VcpDaemon *self)
+{
+    for (Renewal which = 0; which < N_RENEWALS; which++) {
+        const char *paths[MAX_PATHS + 1];
+        list_paths(self, which, paths);
+        if (paths[0] != NULL)
+            vc_renewal_reload(self->renewals[which], paths);
+    }
+}
+
+static void
+reload_tokens(VcpDaemon *self)
 {
     g_autoptr(GError) error = NULL;
 
@@ -284,14 +551,40 @@ reload(VcpDaemon *self)
     }
     vcp_rights_ask(self->shared.rights, NULL);
     g_message("reloaded: %u tokens from %s", vcp_token_file_count(self->shared.tokens),
-              self->config->resolver_tokens);
+              self->started->resolver_tokens);
+}
+
+/* Each piece is replaced as a whole or stays, whatever becomes of the others. */
+static void
+reload(VcpDaemon *self)
+{
+    reload_config(self);
+    reload_certificates(self);
+    reload_tokens(self);
+    publish(self);
+    g_message("reload complete");
 }
 
 static void
-close_signals(VcpDaemon *self)
+on_look(uv_timer_t *look)
 {
-    for (gsize i = 0; self->is_watching && i < G_N_ELEMENTS(signals); i++)
+    VcpDaemon *self = look->data;
+    gboolean has_changed = FALSE;
+
+    for (Renewal which = 0; which < N_RENEWALS; which++)
+        has_changed = vc_renewal_look(self->renewals[which]) || has_changed;
+    if (has_changed)
+        publish(self);
+}
+
+static void
+close_watches(VcpDaemon *self)
+{
+    if (!self->is_watching)
+        return;
+    for (gsize i = 0; i < G_N_ELEMENTS(signals); i++)
         uv_close((uv_handle_t *)&self->watches[i], NULL);
+    uv_close((uv_handle_t *)&self->look, NULL);
     self->is_watching = FALSE;
 }
 
@@ -299,8 +592,9 @@ static void
 stop(VcpDaemon *self)
 {
     g_ptr_array_set_size(self->listeners, 0);
-    close_signals(self);
+    close_watches(self);
     g_clear_pointer(&self->events, vcp_resolver_events_free);
+    g_clear_pointer(&self->heartbeat, vcp_heartbeat_free);
     for (guint i = 0; i < self->n_workers; i++)
         vcp_worker_stop(self->workers[i]);
 }
@@ -311,10 +605,13 @@ on_signal(uv_signal_t *watch, int number)
     VcpDaemon *self = watch->data;
 
     if (number == SIGHUP) {
+        vc_notify_reloading();
         reload(self);
+        vc_notify_ready();
         return;
     }
     g_message("stopping: %s", g_strsignal(number));
+    vc_notify_stopping();
     stop(self);
 }
 
@@ -334,21 +631,29 @@ vcp_daemon_free(VcpDaemon *self)
     if (self == NULL)
         return;
     g_ptr_array_unref(self->listeners);
-    close_signals(self);
+    close_watches(self);
     vcp_resolver_events_free(self->events);
+    vcp_heartbeat_free(self->heartbeat);
     for (guint i = 0; i < self->n_workers; i++)
         vcp_worker_free(self->workers[i]);
     uv_run(&self->loop, UV_RUN_DEFAULT);
     uv_loop_close(&self->loop);
     g_free(self->workers);
+    for (Renewal which = 0; which < N_RENEWALS; which++)
+        vc_renewal_free(self->renewals[which]);
     vcp_token_file_free(self->shared.tokens);
+    SSL_CTX_free(self->shared.front_certificates);
     vc_tls_credentials_unref(self->shared.credentials);
+    vc_tls_credentials_unref(self->shared.store_credentials);
     vcp_limits_free(self->shared.limits);
+    vcp_guesses_free(self->shared.guesses);
+    g_array_unref(self->own);
     vcp_memory_free(self->shared.memory);
     vcp_lease_hub_free(self->shared.hub);
     vcp_spice_live_free(self->shared.live);
     vcp_rights_free(self->shared.rights);
-    vc_tls_credentials_unref(self->shared.store_credentials);
+    vcp_config_unref(self->shared.config);
+    vcp_config_unref(self->started);
     curl_global_cleanup();
     g_free(self);
 }

@@ -7,10 +7,14 @@
 typedef struct VcpDaemon VcpDaemon;
 
 /* Loads certificates and tokens, starts workers, listens. NULL with VC_ERROR_CONFIG, one line
- * that names file, reason and flag. config: not owned. Main thread, as everything here. */
-VcpDaemon *vcp_daemon_new(const VcpConfig *config, GError **error);
+ * that names file, reason and flag. Main thread, as everything here. */
+VcpDaemon *vcp_daemon_new(VcpConfig *config, GError **error);
 
-/* Serves until SIGTERM or SIGINT. SIGHUP reads the tokens again. */
+/* Whether it could start, without starting: files, certificates, addresses. Errors as above. */
+gboolean vcp_daemon_check(VcpConfig *config, GError **error);
+
+/* Serves until SIGTERM or SIGINT. SIGHUP reads everything again that may change at run time;
+ * certificates that have changed are noticed without it. */
 void vcp_daemon_run(VcpDaemon *self);
 
 void vcp_daemon_free(VcpDaemon *self); /* nullable */

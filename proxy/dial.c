@@ -16,7 +16,10 @@
 
 struct VcpDial {
     uv_loop_t *loop;
-    char *name; /* for messages */
+    VcpTargets *targets; /* nullable: everything is allowed */
+    char *host;          /* nullable: a unix socket */
+    char *name;          /* for messages */
+    GError *refusal;     /* nullable: of the last address that may not be connected to */
     VcpDialed dialed;
     gpointer data;
     VcpTimer *deadline;
@@ -56,6 +59,9 @@ vcp_dial_cancel(VcpDial *self)
     if (self->addresses != NULL)
         freeaddrinfo(self->addresses);
     vcp_timer_free(self->deadline);
+    g_clear_error(&self->refusal);
+    vcp_targets_unref(self->targets);
+    g_free(self->host);
     g_free(self->name);
     g_free(self);
 }
@@ -135,12 +141,26 @@ start_connect(VcpDial *self, const struct addrinfo *address)
     return TRUE;
 }
 
+/* A name may stand for anything by now. */
+static gboolean
+is_allowed(VcpDial *self, const struct addrinfo *address)
+{
+    if (self->targets == NULL || self->host == NULL)
+        return TRUE;
+    g_clear_error(&self->refusal);
+    return vcp_targets_check_address(self->targets, self->host, address->ai_addr,
+                                     &self->refusal);
+}
+
+/* last_errno: why the address before failed; 0: none has been tried. */
 static void
 connect_next(VcpDial *self, int last_errno)
 {
     while (self->next != NULL) {
         const struct addrinfo *address = self->next;
         self->next = self->next->ai_next;
+        if (!is_allowed(self, address))
+            continue;
         if (start_connect(self, address))
             return;
         last_errno = errno;
@@ -148,7 +168,10 @@ connect_next(VcpDial *self, int last_errno)
             close(self->fd);
         self->fd = -1;
     }
-    finish(self, connect_error(self, last_errno));
+    if (last_errno == 0 && self->refusal != NULL)
+        finish(self, g_steal_pointer(&self->refusal));
+    else
+        finish(self, connect_error(self, last_errno != 0 ? last_errno : EADDRNOTAVAIL));
 }
 
 static void
@@ -162,7 +185,7 @@ on_looked_up(struct addrinfo *addresses, int failure, gpointer data)
         finish(self, g_error_new(VC_ERROR, VC_ERROR_UNREACHABLE, "%s: %s", self->name,
                                  gai_strerror(failure)));
     else
-        connect_next(self, EADDRNOTAVAIL);
+        connect_next(self, 0);
 }
 
 static void
@@ -171,7 +194,7 @@ on_start(gpointer data)
     VcpDial *self = data;
 
     if (self->next != NULL)
-        connect_next(self, EADDRNOTAVAIL);
+        connect_next(self, 0);
     else
         finish(self, g_error_new(VC_ERROR, VC_ERROR_UNREACHABLE,
                                  "%s: not an address, or too many names are being looked up",
@@ -215,12 +238,14 @@ start_soon(VcpDial *self)
 }
 
 VcpDial *
-vcp_dial(uv_loop_t *loop, const char *host, guint16 port, guint64 timeout_ms, VcpDialed dialed,
-         gpointer data)
+vcp_dial(uv_loop_t *loop, VcpTargets *targets, const char *host, guint16 port,
+         guint64 timeout_ms, VcpDialed dialed, gpointer data)
 {
     VcpDial *self =
         new_dial(loop, g_strdup_printf("%s port %u", host, port), timeout_ms, dialed, data);
 
+    self->targets = targets != NULL ? vcp_targets_ref(targets) : NULL;
+    self->host = g_strdup(host);
     if (vc_address_is_literal(host))
         self->addresses = self->next = parse_literal(host, port);
     else

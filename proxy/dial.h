@@ -6,16 +6,20 @@
 #include <glib.h>
 #include <uv.h>
 
+#include "proxy/targets.h"
+
 typedef struct VcpDial VcpDial;
 
 /* fd: connected, non-blocking, owned by the callee; -1 where error (full) says why. The dial is
  * gone then. */
 typedef void (*VcpDialed)(int fd, GError *error, gpointer data);
 
-/* Tries one address of the host after the other; never calls back before it has returned.
- * Errors: VC_ERROR_REFUSED, _UNREACHABLE, _TIMEOUT (after timeout_ms for everything). */
-VcpDial *vcp_dial(uv_loop_t *loop, const char *host, guint16 port, guint64 timeout_ms,
-                  VcpDialed dialed, gpointer data);
+/* Tries one address of the host after the other, but for those that targets (nullable;
+ * it keeps a reference) refuses; never calls back before it has returned. Errors:
+ * VC_ERROR_REFUSED, _UNREACHABLE, _POLICY where none may be connected to, _TIMEOUT (after
+ * timeout_ms for everything). */
+VcpDial *vcp_dial(uv_loop_t *loop, VcpTargets *targets, const char *host, guint16 port,
+                  guint64 timeout_ms, VcpDialed dialed, gpointer data);
 
 /* The same for a unix socket. Errors: VC_ERROR_REFUSED, _IN_USE where its queue is full,
  * _UNREACHABLE. */

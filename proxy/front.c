@@ -36,6 +36,45 @@ no_password(char *buffer, int size, int writing, void *data)
 }
 
 static gboolean
+load_ca(SSL_CTX *tls, const VcpConfig *config, GError **error)
+{
+    STACK_OF(X509_NAME) *names = NULL;
+
+    if (SSL_CTX_load_verify_locations(tls, config->listen_tls_ca, NULL) == 1)
+        names = SSL_load_client_CA_file(config->listen_tls_ca);
+    if (names == NULL)
+        return wrong(error, config->listen_tls_ca, "--listen-tls-ca");
+    SSL_CTX_set_client_CA_list(tls, names);
+    return TRUE;
+}
+
+/* The client's own certificate is looked for in its CA's list, which must be there and not be
+ * out of date. */
+static gboolean
+load_crl(SSL_CTX *tls, const VcpConfig *config, GError **error)
+{
+    X509_STORE *store = SSL_CTX_get_cert_store(tls);
+
+    if (X509_load_crl_file(X509_STORE_add_lookup(store, X509_LOOKUP_file()),
+                           config->listen_tls_crl, X509_FILETYPE_PEM) < 1)
+        return wrong(error, config->listen_tls_crl, "--listen-tls-crl");
+    X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK);
+    vc_tls_warn_of_old_crl(config->listen_tls_crl);
+    return TRUE;
+}
+
+static gboolean
+load_ciphers(SSL_CTX *tls, const VcpConfig *config, GError **error)
+{
+    if ((config->ciphers_tls12 == NULL ||
+         SSL_CTX_set_cipher_list(tls, config->ciphers_tls12) == 1) &&
+        (config->ciphers_tls13 == NULL ||
+         SSL_CTX_set_ciphersuites(tls, config->ciphers_tls13) == 1))
+        return TRUE;
+    return wrong(error, config->listen_cipher_suites, "--listen-cipher-suites");
+}
+
+static gboolean
 load(SSL_CTX *tls, const VcpConfig *config, GError **error)
 {
     SSL_CTX_set_default_passwd_cb(tls, no_password);
@@ -45,44 +84,76 @@ load(SSL_CTX *tls, const VcpConfig *config, GError **error)
         SSL_CTX_check_private_key(tls) != 1)
         return wrong(error, config->listen_tls_key, "--listen-tls-key");
     if (config->listen_verify_client &&
-        SSL_CTX_load_verify_locations(tls, config->listen_tls_ca, NULL) != 1)
-        return wrong(error, config->listen_tls_ca, "--listen-tls-ca");
-    if (config->ciphers_tls12 != NULL &&
-        SSL_CTX_set_cipher_list(tls, config->ciphers_tls12) != 1)
-        return wrong(error, config->listen_cipher_suites, "--listen-cipher-suites");
-    if (config->ciphers_tls13 != NULL &&
-        SSL_CTX_set_ciphersuites(tls, config->ciphers_tls13) != 1)
-        return wrong(error, config->listen_cipher_suites, "--listen-cipher-suites");
-    return TRUE;
+        (!load_ca(tls, config, error) ||
+         (config->listen_tls_crl != NULL && !load_crl(tls, config, error))))
+        return FALSE;
+    return load_ciphers(tls, config, error);
 }
 
-gboolean
-vcp_front_check(const VcpConfig *config, GError **error)
+static gboolean
+check_files(const VcpConfig *config, GError **error)
 {
-    if (config->listen_insecure)
-        return TRUE;
     if (!vc_tls_check_file(config->listen_tls_cert, "--listen-tls-cert", error) ||
         !vc_tls_check_file(config->listen_tls_key, "--listen-tls-key", error))
         return FALSE;
-    if (config->listen_verify_client &&
-        !vc_tls_check_file(config->listen_tls_ca, "--listen-tls-ca", error))
-        return FALSE;
+    return !config->listen_verify_client ||
+           (vc_tls_check_file(config->listen_tls_ca, "--listen-tls-ca", error) &&
+            (config->listen_tls_crl == NULL ||
+             vc_tls_check_file(config->listen_tls_crl, "--listen-tls-crl", error)));
+}
 
-    SSL_CTX *scratch = SSL_CTX_new(TLS_server_method());
-    gboolean valid = load(scratch, config, error);
-    SSL_CTX_free(scratch);
-    return valid;
+SSL_CTX *
+vcp_front_load(const VcpConfig *config, GError **error)
+{
+    if (!check_files(config, error))
+        return NULL;
+    SSL_CTX *tls = SSL_CTX_new(TLS_server_method());
+    if (!load(tls, config, error))
+        g_clear_pointer(&tls, SSL_CTX_free);
+    return tls;
+}
+
+/* libwebsockets' own SSL_CTX has neither certificate nor CA: each handshake takes over those
+ * that are current. Replacing them inside an SSL_CTX would leave the old one of another kind of
+ * key in use. */
+static int
+on_certificate_wanted(SSL *connection, void *data)
+{
+    const VcpFront *self = data;
+
+    return SSL_set_SSL_CTX(connection, self->certificates) != NULL;
+}
+
+/* A resumed session would not have its certificate checked against what has changed since. */
+static void
+forbid_resumption(SSL_CTX *tls)
+{
+    SSL_CTX_set_session_cache_mode(tls, SSL_SESS_CACHE_OFF);
+    SSL_CTX_set_options(tls, SSL_OP_NO_TICKET);
+    SSL_CTX_set_num_tickets(tls, 0);
 }
 
 void
-vcp_front_set_up_tls(const VcpConfig *config, SSL_CTX *tls)
+vcp_front_set_up_tls(VcpFront *self, const VcpConfig *config, SSL_CTX *tls)
 {
+    SSL_CTX_set_cert_cb(tls, on_certificate_wanted, self);
     SSL_CTX_set_min_proto_version(tls, config->min_tls);
     SSL_CTX_set_max_proto_version(tls, config->max_tls);
     SSL_CTX_set_options(tls, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
                                  SSL_OP_CIPHER_SERVER_PREFERENCE);
     /* An idle session holds no buffers for records. */
     SSL_CTX_set_mode(tls, SSL_MODE_RELEASE_BUFFERS);
+    if (config->listen_verify_client)
+        forbid_resumption(tls);
+}
+
+void
+vcp_front_use(VcpFront *self, SSL_CTX *certificates)
+{
+    if (certificates != NULL)
+        SSL_CTX_up_ref(certificates);
+    SSL_CTX_free(self->certificates);
+    self->certificates = certificates;
 }
 
 /* --- libwebsockets --- */
@@ -98,14 +169,11 @@ descriptor_limit(void)
 static void
 add_tls(struct lws_context_creation_info *info, const VcpConfig *config)
 {
-    info->ssl_cert_filepath = config->listen_tls_cert;
-    info->ssl_private_key_filepath = config->listen_tls_key;
+    info->options |= LWS_SERVER_OPTION_CREATE_VHOST_SSL_CTX;
     info->ssl_cipher_list = config->ciphers_tls12;
     info->tls1_3_plus_cipher_list = config->ciphers_tls13;
-    if (config->listen_verify_client) {
-        info->ssl_ca_filepath = config->listen_tls_ca;
+    if (config->listen_verify_client)
         info->options |= LWS_SERVER_OPTION_REQUIRE_VALID_OPENSSL_CLIENT_CERT;
-    }
 }
 
 static void
@@ -120,8 +188,8 @@ make_vhost(VcpFront *self, struct lws_context_creation_info *info, const VcpConf
 }
 
 gboolean
-vcp_front_init(VcpFront *self, const VcpConfig *config, uv_loop_t *loop, gpointer user,
-               GError **error)
+vcp_front_init(VcpFront *self, const VcpConfig *config, SSL_CTX *certificates, uv_loop_t *loop,
+               gpointer user, GError **error)
 {
     static const struct lws_protocols end = {0};
     /* No time-outs of libwebsockets' own: liveness is the session's matter, and its list of
@@ -148,6 +216,7 @@ vcp_front_init(VcpFront *self, const VcpConfig *config, uv_loop_t *loop, gpointe
         .uid = (uid_t)-1,
     };
 
+    vcp_front_use(self, certificates);
     if (!config->listen_insecure)
         info.options |= LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT;
     self->context = lws_create_context(&info);
@@ -176,5 +245,6 @@ vcp_front_clear(VcpFront *self)
     if (self->context != NULL)
         lws_context_destroy(self->context);
     SSL_CTX_free(self->unused);
+    SSL_CTX_free(self->certificates);
     *self = (VcpFront){0};
 }

@@ -19,21 +19,22 @@ vcp_header_copy(struct lws *wsi, enum lws_token_indexes token, char **value)
     return lws_hdr_copy(wsi, *value, length + 1, token) == length;
 }
 
+/* Each line of a header, or each argument of the query, as one item. */
 static GStrv
-copy_args(struct lws *wsi)
+copy_fragments(struct lws *wsi, enum lws_token_indexes token)
 {
-    GPtrArray *args = g_ptr_array_new();
+    GPtrArray *items = g_ptr_array_new();
 
     for (int i = 0;; i++) {
-        int length = lws_hdr_fragment_length(wsi, WSI_TOKEN_HTTP_URI_ARGS, i);
-        g_autofree char *arg = g_malloc0((gsize)length + 1);
+        int length = lws_hdr_fragment_length(wsi, token, i);
+        g_autofree char *item = g_malloc0((gsize)length + 1);
         /* An empty one has no length either, but is there. */
-        if (lws_hdr_copy_fragment(wsi, arg, length + 1, WSI_TOKEN_HTTP_URI_ARGS, i) < 0)
+        if (lws_hdr_copy_fragment(wsi, item, length + 1, token, i) < 0)
             break;
-        g_ptr_array_add(args, g_steal_pointer(&arg));
+        g_ptr_array_add(items, g_steal_pointer(&item));
     }
-    g_ptr_array_add(args, NULL);
-    return (GStrv)g_ptr_array_free(args, FALSE);
+    g_ptr_array_add(items, NULL);
+    return (GStrv)g_ptr_array_free(items, FALSE);
 }
 
 /* What was copied from a request may hold tokens. */
@@ -85,7 +86,7 @@ copy_origin(struct lws *wsi, char **value /* full */)
 static gboolean
 read_headers(struct lws *wsi, Headers *headers)
 {
-    headers->args = copy_args(wsi);
+    headers->args = copy_fragments(wsi, WSI_TOKEN_HTTP_URI_ARGS);
     return vcp_header_copy(wsi, WSI_TOKEN_GET_URI, &headers->path) && headers->path != NULL &&
            vcp_header_copy(wsi, WSI_TOKEN_HTTP_COOKIE, &headers->cookie) &&
            vcp_header_copy(wsi, WSI_TOKEN_HOST, &headers->host) &&
@@ -104,10 +105,59 @@ vcp_headers_have_body(struct lws *wsi)
            lws_hdr_total_length(wsi, WSI_TOKEN_HTTP_TRANSFER_ENCODING) > 0;
 }
 
+/* --- what a balancer says of its client --- */
+
+#define FORWARDED_PROTO "x-forwarded-proto:"
+
+static char *
+copy_forwarded_for(struct lws *wsi)
+{
+    g_auto(GStrv) lines = copy_fragments(wsi, WSI_TOKEN_X_FORWARDED_FOR);
+
+    return lines[0] != NULL ? g_strjoinv(",", lines) : NULL;
+}
+
+/* libwebsockets knows this one by its name only. */
+static char *
+copy_forwarded_proto(struct lws *wsi)
+{
+    const int name = (int)strlen(FORWARDED_PROTO);
+    int length = lws_hdr_custom_length(wsi, FORWARDED_PROTO, name);
+
+    if (length < 0)
+        return NULL;
+    char *value = g_malloc0((gsize)length + 1);
+    lws_hdr_custom_copy(wsi, value, length + 1, FORWARDED_PROTO, name);
+    return g_strstrip(value);
+}
+
+static gboolean
+read_forwarded(struct lws *wsi, const VcpConfig *config, char **client, gboolean *is_tls,
+               GError **error)
+{
+    g_autofree char *addresses = NULL, *scheme = NULL, *told = NULL;
+
+    if (!vcp_trust_has(config->trust, *client))
+        return TRUE;
+    addresses = copy_forwarded_for(wsi);
+    scheme = copy_forwarded_proto(wsi);
+    if (!vcp_trust_client(config->trust, addresses, &told, error))
+        return FALSE;
+    if (told != NULL) {
+        g_debug("client %s through %s", told, *client);
+        g_free(*client);
+        *client = g_steal_pointer(&told);
+    }
+    return vcp_trust_scheme(scheme, *is_tls, is_tls, error);
+}
+
+/* --- the request as a whole --- */
+
 char *
-vcp_headers_check(struct lws *wsi, const VcpConfig *config, GError **error)
+vcp_headers_check(struct lws *wsi, const VcpConfig *config, char **client, GError **error)
 {
     g_auto(Headers) headers = {0};
+    gboolean is_tls = !config->listen_insecure;
     VcpRequestPolicy policy = {
         .allowed_origins = (const char *const *)config->allowed_origin,
         .any_origin = config->any_origin,
@@ -119,6 +169,8 @@ vcp_headers_check(struct lws *wsi, const VcpConfig *config, GError **error)
                             "the request is no GET, or a header of it is too long");
         return NULL;
     }
+    if (!read_forwarded(wsi, config, client, &is_tls, error))
+        return NULL;
     VcpRequest request = {
         .path = headers.path,
         .args = (const char *const *)headers.args,
@@ -131,7 +183,7 @@ vcp_headers_check(struct lws *wsi, const VcpConfig *config, GError **error)
         .version = headers.version,
         .key = headers.key,
         .has_body = vcp_headers_have_body(wsi),
-        .is_tls = !config->listen_insecure,
+        .is_tls = is_tls,
     };
     return vcp_request_check(&request, &policy, error);
 }

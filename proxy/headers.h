@@ -12,5 +12,7 @@ gboolean vcp_header_copy(struct lws *wsi, enum lws_token_indexes token, char **v
 
 gboolean vcp_headers_have_body(struct lws *wsi);
 
-/* Judges a request for a websocket: see vcp_request_check(). */
-char *vcp_headers_check(struct lws *wsi, const VcpConfig *config, GError **error);
+/* Judges a request for a websocket: see vcp_request_check(). *client (full): whom the
+ * connection comes from; where that is a trusted proxy, replaced by whom it names. */
+char *vcp_headers_check(struct lws *wsi, const VcpConfig *config, char **client,
+                        GError **error);

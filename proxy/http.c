@@ -6,7 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define RETRY_AFTER_S "5"
+#define RETRY_AFTER_S 5
 
 /* Pages come from here only, run no inline script, and tell nobody the address that holds their
  * token. */
@@ -63,20 +63,25 @@ add_header(struct lws *wsi, const char *name, const char *value, unsigned char *
 }
 
 static gboolean
-add_headers(struct lws *wsi, unsigned status, unsigned char **at, unsigned char *end)
+add_headers(struct lws *wsi, unsigned status, guint retry_after_s, unsigned char **at,
+            unsigned char *end)
 {
+    char seconds[16];
+
     if (!add_header(wsi, "cache-control:", "no-store", at, end))
         return FALSE;
     if (status == 405)
         return add_header(wsi, "allow:", "GET, HEAD", at, end);
-    if (status == 429 || status == 503)
-        return add_header(wsi, "retry-after:", RETRY_AFTER_S, at, end);
-    return TRUE;
+    if (status != 429 && status != 503)
+        return TRUE;
+    g_snprintf(seconds, sizeof seconds, "%u",
+               retry_after_s != 0 ? retry_after_s : RETRY_AFTER_S);
+    return add_header(wsi, "retry-after:", seconds, at, end);
 }
 
 /* The whole answer in one write. */
 static gboolean
-answer(struct lws *wsi, unsigned status, const char *text, gboolean close)
+answer(struct lws *wsi, unsigned status, const char *text, guint retry_after_s, gboolean close)
 {
     unsigned char buffer[LWS_PRE + 1024];
     unsigned char *start = buffer + LWS_PRE, *at = start, *end = buffer + sizeof buffer;
@@ -85,7 +90,7 @@ answer(struct lws *wsi, unsigned status, const char *text, gboolean close)
 
     if (lws_add_http_common_headers(wsi, status, "text/plain; charset=utf-8", length, &at,
                                     end) != 0 ||
-        !add_headers(wsi, status, &at, end) ||
+        !add_headers(wsi, status, retry_after_s, &at, end) ||
         (close && !add_header(wsi, "connection:", "close", &at, end)) ||
         lws_finalize_http_header(wsi, &at, end) != 0 || (gsize)(end - at) < length)
         return FALSE;
@@ -98,11 +103,11 @@ answer(struct lws *wsi, unsigned status, const char *text, gboolean close)
 }
 
 gboolean
-vcp_http_refuse(struct lws *wsi, VcError code)
+vcp_http_refuse(struct lws *wsi, VcError code, guint retry_after_s)
 {
     g_autofree char *text = g_strconcat(vc_error_reason(code), "\n", NULL);
 
-    return answer(wsi, vc_error_http_status(code), text, TRUE);
+    return answer(wsi, vc_error_http_status(code), text, retry_after_s, TRUE);
 }
 
 static int
@@ -154,9 +159,9 @@ int
 vcp_http_serve(struct lws *wsi, const char *path, const char *web_dir)
 {
     if (strcmp(path, "/healthz") == 0)
-        return answered(wsi, answer(wsi, 200, "ok\n", FALSE));
+        return answered(wsi, answer(wsi, 200, "ok\n", 0, FALSE));
     g_autofree char *file = web_dir != NULL ? find_file(web_dir, path) : NULL;
     if (file == NULL)
-        return answered(wsi, answer(wsi, 404, "There is nothing at this path\n", FALSE));
+        return answered(wsi, answer(wsi, 404, "There is nothing at this path\n", 0, FALSE));
     return serve_file(wsi, file);
 }

@@ -11,6 +11,7 @@
  * from LWS_CALLBACK_HTTP. web_dir: nullable, absolute and without links. */
 int vcp_http_serve(struct lws *wsi, const char *path, const char *web_dir);
 
-/* Refuses: a status with a line of text. FALSE where it could not be written. The connection
+/* Refuses: a status with a line of text. retry_after_s: for the statuses that say when to come
+ * back; 0: soon. FALSE where it could not be written. The connection
  * ends with the next thing that comes on it: see the tenant. */
-gboolean vcp_http_refuse(struct lws *wsi, VcError code);
+gboolean vcp_http_refuse(struct lws *wsi, VcError code, guint retry_after_s);

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
- * accept(2) and the choice of a worker. */
+ * accept(2), the header of a balancer where one is to come, and the choice of a worker. */
 #include "proxy/listener.h"
 
 #include <errno.h>
-#include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include "common/listen.h"
+#include "proxy/preamble.h"
 #include "proxy/tcp.h"
 #include "proxy/timer.h"
 
@@ -17,12 +16,18 @@
 /* How long to wait where the process is out of descriptors. */
 #define PAUSE_MS 100
 
+/* A balancer sends its header with the first packet. */
+#define PREAMBLE_TIMEOUT_MS 3000
+
 struct VcpListener {
     uv_poll_t poll; /* first: the closed handle is freed as the listener */
     int fd;
     VcpWorker **workers;
     guint n_workers;
-    guint write_timeout_s;
+    VcpConfig *config;
+    VcpProxyHeaderUse header_use; /* as it was at the start */
+    VcpPreambles *balancers;      /* nullable: no header is read from anybody */
+    VcpPreambles *strangers;      /* nullable: TLS refuses theirs */
     VcpTimer *pause;
     gboolean has_warned;
 };
@@ -60,6 +65,30 @@ pause_accepting(VcpListener *self, int number)
     vcp_timer_start(self->pause, PAUSE_MS);
 }
 
+static void
+on_arrived(int fd, char *client, gpointer data)
+{
+    vcp_worker_adopt(least_loaded(data), fd, client);
+}
+
+/* A header is believed from whom we trust only. From others it is no TLS; as HTTP,
+ * libwebsockets would skip it. peer: full. */
+static void
+welcome(VcpListener *self, int fd, char *peer)
+{
+    if (self->balancers != NULL && vcp_trust_has(self->config->trust, peer)) {
+        vcp_preambles_add(self->balancers, fd, peer);
+    } else if (self->header_use == VCP_PROXY_HEADER_REQUIRED) {
+        g_info("peer %s closed: no --trusted-proxy, as --proxy-protocol requires", peer);
+        g_free(peer);
+        close(fd);
+    } else if (self->strangers != NULL) {
+        vcp_preambles_add(self->strangers, fd, peer);
+    } else {
+        on_arrived(fd, peer, self);
+    }
+}
+
 static gboolean
 accept_one(VcpListener *self)
 {
@@ -77,8 +106,8 @@ accept_one(VcpListener *self)
         return number == ECONNABORTED || number == EINTR;
     }
     if (address.ss_family != AF_UNIX)
-        vcp_tcp_tune_client(fd, self->write_timeout_s);
-    vcp_worker_adopt(least_loaded(self), fd, vc_sockaddr_to_string(&address, length));
+        vcp_tcp_tune_client(fd, self->config->write_timeout_s);
+    welcome(self, fd, vc_sockaddr_to_string(&address, length));
     return TRUE;
 }
 
@@ -93,21 +122,45 @@ on_acceptable(uv_poll_t *poll, int status, int events)
         continue;
 }
 
+static void
+make_preambles(VcpListener *self, uv_loop_t *loop)
+{
+    VcpPreambleRule rule = self->header_use == VCP_PROXY_HEADER_REQUIRED
+                               ? VCP_PREAMBLE_REQUIRED
+                               : VCP_PREAMBLE_OPTIONAL;
+
+    if (self->header_use != VCP_PROXY_HEADER_OFF)
+        self->balancers = vcp_preambles_new(loop, rule, PREAMBLE_TIMEOUT_MS, on_arrived, self);
+    if (self->config->listen_insecure)
+        self->strangers = vcp_preambles_new(
+            loop, VCP_PREAMBLE_REFUSED,
+            self->config->handshake_timeout_s * G_GUINT64_CONSTANT(1000), on_arrived, self);
+}
+
 VcpListener *
-vcp_listener_new(uv_loop_t *loop, int fd, VcpWorker **workers, guint n, guint write_timeout_s)
+vcp_listener_new(uv_loop_t *loop, int fd, VcpWorker **workers, guint n, VcpConfig *config)
 {
     VcpListener *self = g_new0(VcpListener, 1);
 
     self->fd = fd;
     self->workers = workers;
     self->n_workers = n;
-    self->write_timeout_s = write_timeout_s;
+    self->config = vcp_config_ref(config);
+    self->header_use = config->proxy_header;
+    make_preambles(self, loop);
     self->pause = vcp_timer_new(loop, resume, self);
     int failure = uv_poll_init(loop, &self->poll, fd);
     g_assert(failure == 0);
     self->poll.data = self;
     resume(self);
     return self;
+}
+
+void
+vcp_listener_use(VcpListener *self, VcpConfig *config)
+{
+    vcp_config_unref(self->config);
+    self->config = vcp_config_ref(config);
 }
 
 static void
@@ -121,10 +174,10 @@ vcp_listener_free(VcpListener *self)
 {
     if (self == NULL)
         return;
-    g_autofree char *address = vc_listen_address(self->fd);
-    if (g_str_has_prefix(address, "unix:"))
-        unlink(address + strlen("unix:"));
+    vcp_config_unref(self->config);
+    vcp_preambles_free(self->balancers);
+    vcp_preambles_free(self->strangers);
     vcp_timer_free(self->pause);
     uv_close((uv_handle_t *)&self->poll, on_closed);
-    close(self->fd);
+    vc_listen_close(self->fd);
 }

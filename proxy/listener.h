@@ -8,10 +8,12 @@
 
 typedef struct VcpListener VcpListener;
 
-/* fd: a listening socket, full. workers: n of them, not owned. */
+/* fd: a listening socket, full. workers: n of them, not owned. config: it keeps a reference. */
 VcpListener *vcp_listener_new(uv_loop_t *loop, int fd, VcpWorker **workers, guint n,
-                              guint write_timeout_s);
+                              VcpConfig *config);
 
-/* Closes the socket, and removes the file of a unix one; nullable. The loop must run once more.
- */
+/* For connections from now on; how PROXY headers are used stays as it was. */
+void vcp_listener_use(VcpListener *self, VcpConfig *config);
+
+/* Closes the socket as vc_listen_close(); nullable. The loop must run once more. */
 void vcp_listener_free(VcpListener *self);

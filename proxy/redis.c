@@ -479,10 +479,10 @@ start(VcpRedis *self)
     const VcpStoreAddress *to = self->address;
 
     self->state = DIALLING;
-    self->dial =
-        to->path != NULL
-            ? vcp_dial_unix(self->loop, to->path, self->timeout_ms, on_dialled, self)
-            : vcp_dial(self->loop, to->host, to->port, self->timeout_ms, on_dialled, self);
+    self->dial = to->path != NULL
+                     ? vcp_dial_unix(self->loop, to->path, self->timeout_ms, on_dialled, self)
+                     : vcp_dial(self->loop, NULL, to->host, to->port, self->timeout_ms,
+                                on_dialled, self);
 }
 
 /* --- life --- */
@@ -528,6 +528,20 @@ vcp_redis_new(uv_loop_t *loop, const VcpStoreAddress *address, VcTlsCredentials 
     start(self);
     set_timer(self);
     return self;
+}
+
+void
+vcp_redis_use(VcpRedis *self, VcTlsCredentials *credentials)
+{
+    gboolean is_other = credentials != self->credentials;
+
+    self->credentials = credentials;
+    if (!is_other || self->state != DOWN)
+        return;
+    /* It may be that the old ones were to blame. */
+    self->pause_ms = FIRST_RETRY_MS;
+    self->retry_ms = now_ms(self);
+    set_timer(self);
 }
 
 void

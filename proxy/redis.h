@@ -21,6 +21,9 @@ typedef void (*VcpRedisReplied)(const redisReply *reply, gpointer data);
 VcpRedis *vcp_redis_new(uv_loop_t *loop, const VcpStoreAddress *address,
                         VcTlsCredentials *credentials, guint64 timeout_ms);
 
+/* For connections from now on, where the address has TLS; not owned. */
+void vcp_redis_use(VcpRedis *self, VcTlsCredentials *credentials);
+
 /* What can be sent at once still is; every call is answered with NULL. */
 void vcp_redis_free(VcpRedis *self);
 

@@ -16,7 +16,8 @@
 #define SILENCE_S       45L /* three signs of life that did not come */
 
 struct VcpResolverEvents {
-    const VcpConfig *config;
+    uv_loop_t *loop;
+    VcpConfig *config; /* full */
     VcpRights *rights;
     VcpTransfers *transfers;
     VcpTimer *timer;
@@ -179,17 +180,41 @@ on_ended(CURL *transfer, CURLcode result, gpointer data)
 }
 
 VcpResolverEvents *
-vcp_resolver_events_new(uv_loop_t *loop, const VcpConfig *config, VcpRights *rights)
+vcp_resolver_events_new(uv_loop_t *loop, VcpConfig *config, VcpRights *rights)
 {
     VcpResolverEvents *self = g_new0(VcpResolverEvents, 1);
 
-    self->config = config;
+    self->loop = loop;
+    self->config = vcp_config_ref(config);
     self->rights = rights;
     self->back_off_ms = MIN_BACK_OFF_MS;
     self->transfers = vcp_transfers_new(loop, 0, on_ended, self);
     self->timer = vcp_timer_new(loop, open_transfer, self);
     open_transfer(self);
     return self;
+}
+
+/* Connections that were made with the old certificates go with their transfers. */
+static void
+reopen(VcpResolverEvents *self)
+{
+    vcp_timer_stop(self->timer);
+    close_transfer(self);
+    vcp_transfers_free(self->transfers);
+    self->transfers = vcp_transfers_new(self->loop, 0, on_ended, self);
+    self->back_off_ms = MIN_BACK_OFF_MS;
+    open_transfer(self);
+}
+
+void
+vcp_resolver_events_use(VcpResolverEvents *self, VcpConfig *config, gboolean renew)
+{
+    VcpConfig *old = self->config;
+
+    self->config = vcp_config_ref(config);
+    if (renew || strcmp(old->resolver_uri, config->resolver_uri) != 0)
+        reopen(self);
+    vcp_config_unref(old);
 }
 
 void
@@ -200,5 +225,6 @@ vcp_resolver_events_free(VcpResolverEvents *self)
     close_transfer(self);
     vcp_timer_free(self->timer);
     vcp_transfers_free(self->transfers);
+    vcp_config_unref(self->config);
     g_free(self);
 }

@@ -8,7 +8,11 @@
 
 typedef struct VcpResolverEvents VcpResolverEvents;
 
-/* Opens the stream, again and again. config, rights: not owned. */
-VcpResolverEvents *vcp_resolver_events_new(uv_loop_t *loop, const VcpConfig *config,
+/* Opens the stream, again and again. rights: not owned. */
+VcpResolverEvents *vcp_resolver_events_new(uv_loop_t *loop, VcpConfig *config,
                                            VcpRights *rights);
+
+/* Another configuration; renew: its certificates are others. The stream is opened anew where
+ * that is so, or the resolver is another. */
+void vcp_resolver_events_use(VcpResolverEvents *self, VcpConfig *config, gboolean renew);
 void vcp_resolver_events_free(VcpResolverEvents *self); /* nullable */

@@ -198,6 +198,12 @@ cancel(VcpResolver *resolver, VcpQuery *handle)
 }
 
 static void
+use(VcpResolver *resolver, const VcpConfig *config, gboolean renew)
+{
+    (void)resolver, (void)config, (void)renew;
+}
+
+static void
 free_resolver(VcpResolver *resolver)
 {
     g_free(resolver);
@@ -206,7 +212,8 @@ free_resolver(VcpResolver *resolver)
 VcpResolver *
 vcp_resolver_file_new(VcpTokenFile *tokens)
 {
-    static const VcpResolverOps ops = {.query = query, .cancel = cancel, .free = free_resolver};
+    static const VcpResolverOps ops = {
+        .query = query, .cancel = cancel, .use = use, .free = free_resolver};
     FileResolver *self = g_new0(FileResolver, 1);
 
     self->resolver.ops = &ops;

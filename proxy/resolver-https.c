@@ -5,6 +5,7 @@
 #include "common/error.h"
 #include "common/token.h"
 #include "proxy/resolver.h"
+#include "proxy/timer.h"
 #include "proxy/transfers.h"
 
 /* A service is a few hundred bytes; an answer beyond this is not one. */
@@ -12,14 +13,28 @@
 
 #define MAX_CONNECTIONS 32L
 
+typedef struct HttpsResolver HttpsResolver;
+
+/* Connections that were made with the same certificates. Those of before a renewal end with
+ * their last query. */
 typedef struct {
-    VcpResolver resolver; /* first */
-    const VcpConfig *config;
+    HttpsResolver *resolver;
     VcpTransfers *transfers;
-} HttpsResolver;
+    VcpTimer *end;
+    guint n_queries;
+    gboolean is_old;
+} Pool;
+
+struct HttpsResolver {
+    VcpResolver resolver; /* first */
+    uv_loop_t *loop;
+    const VcpConfig *config;
+    Pool *pool;
+    GList *old; /* of Pool */
+};
 
 struct VcpQuery {
-    HttpsResolver *self;
+    Pool *pool;
     CURL *transfer;
     char *uri; /* contains the token */
     VcpResolved resolved;
@@ -27,6 +42,46 @@ struct VcpQuery {
     char *answer; /* NUL-terminated; may contain a password */
     gsize length;
 };
+
+/* --- pools --- */
+
+static void
+free_pool(Pool *self)
+{
+    vcp_transfers_free(self->transfers);
+    vcp_timer_free(self->end);
+    g_free(self);
+}
+
+static void
+on_end(gpointer data)
+{
+    Pool *self = data;
+
+    self->resolver->old = g_list_remove(self->resolver->old, self);
+    free_pool(self);
+}
+
+/* From the loop's next turn: libcurl may be in the middle of it. */
+static void
+end_if_over(Pool *self)
+{
+    if (self->is_old && self->n_queries == 0)
+        vcp_timer_start(self->end, 0);
+}
+
+static void on_ended(CURL *transfer, CURLcode result, gpointer data);
+
+static Pool *
+new_pool(HttpsResolver *resolver)
+{
+    Pool *self = g_new0(Pool, 1);
+
+    self->resolver = resolver;
+    self->transfers = vcp_transfers_new(resolver->loop, MAX_CONNECTIONS, on_ended, self);
+    self->end = vcp_timer_new(resolver->loop, on_end, self);
+    return self;
+}
 
 /* --- answers --- */
 
@@ -70,8 +125,10 @@ read_answer(const VcpQuery *query, CURLcode result, GError **error)
 static void
 free_query(VcpQuery *query)
 {
-    vcp_transfers_remove(query->self->transfers, query->transfer);
+    vcp_transfers_remove(query->pool->transfers, query->transfer);
     curl_easy_cleanup(query->transfer);
+    query->pool->n_queries--;
+    end_if_over(query->pool);
     vc_secret_free(query->uri);
     if (query->answer != NULL)
         explicit_bzero(query->answer, query->length);
@@ -135,7 +192,7 @@ query(VcpResolver *resolver, const char *token, VcpResolved resolved, gpointer d
     HttpsResolver *self = (HttpsResolver *)resolver;
     VcpQuery *query = g_new0(VcpQuery, 1);
 
-    query->self = self;
+    query->pool = self->pool;
     query->uri = make_uri(self->config, token);
     query->resolved = resolved;
     query->data = data;
@@ -145,7 +202,8 @@ query(VcpResolver *resolver, const char *token, VcpResolved resolved, gpointer d
     curl_easy_setopt(query->transfer, CURLOPT_WRITEDATA, query);
     curl_easy_setopt(query->transfer, CURLOPT_TIMEOUT_MS,
                      (long)self->config->resolver_timeout_s * 1000);
-    vcp_transfers_add(self->transfers, query->transfer);
+    self->pool->n_queries++;
+    vcp_transfers_add(self->pool->transfers, query->transfer);
     return query;
 }
 
@@ -157,22 +215,40 @@ cancel(VcpResolver *resolver, VcpQuery *query)
 }
 
 static void
+use(VcpResolver *resolver, const VcpConfig *config, gboolean renew)
+{
+    HttpsResolver *self = (HttpsResolver *)resolver;
+    Pool *old = self->pool;
+
+    self->config = config;
+    if (!renew)
+        return;
+    self->pool = new_pool(self);
+    old->is_old = TRUE;
+    self->old = g_list_prepend(self->old, old);
+    end_if_over(old);
+}
+
+static void
 free_resolver(VcpResolver *resolver)
 {
     HttpsResolver *self = (HttpsResolver *)resolver;
 
-    vcp_transfers_free(self->transfers);
+    g_list_free_full(self->old, (GDestroyNotify)free_pool);
+    free_pool(self->pool);
     g_free(self);
 }
 
 VcpResolver *
 vcp_resolver_https_new(uv_loop_t *loop, const VcpConfig *config)
 {
-    static const VcpResolverOps ops = {.query = query, .cancel = cancel, .free = free_resolver};
+    static const VcpResolverOps ops = {
+        .query = query, .cancel = cancel, .use = use, .free = free_resolver};
     HttpsResolver *self = g_new0(HttpsResolver, 1);
 
     self->resolver.ops = &ops;
+    self->loop = loop;
     self->config = config;
-    self->transfers = vcp_transfers_new(loop, MAX_CONNECTIONS, on_ended, self);
+    self->pool = new_pool(self);
     return &self->resolver;
 }

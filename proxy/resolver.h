@@ -41,6 +41,9 @@ typedef struct {
     VcpQuery *(*query)(VcpResolver *self, const char *token, VcpResolved resolved,
                        gpointer data);
     void (*cancel)(VcpResolver *self, VcpQuery *query);
+    /* Another configuration from now on; renew: its certificates are others, so new queries go
+     * over new connections. config: not owned. Not from within resolved. */
+    void (*use)(VcpResolver *self, const VcpConfig *config, gboolean renew);
     void (*free)(VcpResolver *self);
 } VcpResolverOps;
 

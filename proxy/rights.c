@@ -14,7 +14,7 @@
 #define MIN_SHARE 0.75
 
 struct VcpRights {
-    guint recheck_s;
+    guint recheck_s;    /* atomic */
     uv_mutex_t lock;    /* for: */
     GPtrArray *desks;   /* of VcpDesk, not owned */
     GHashTable *tokens; /* digest → Token */
@@ -116,6 +116,13 @@ vcp_rights_ask(VcpRights *self, const char *digest)
     uv_mutex_unlock(&self->lock);
 }
 
+void
+vcp_rights_set_recheck(VcpRights *self, guint recheck_s)
+{
+    if (__atomic_exchange_n(&self->recheck_s, recheck_s, __ATOMIC_RELAXED) != recheck_s)
+        vcp_rights_ask(self, NULL);
+}
+
 /* --- telling --- */
 
 static void
@@ -155,11 +162,17 @@ monotonic_ms(void)
     return (guint64)g_get_monotonic_time() / 1000;
 }
 
+static guint
+recheck_s(const VcpRights *rights)
+{
+    return __atomic_load_n(&rights->recheck_s, __ATOMIC_RELAXED);
+}
+
 static guint64
 next_due_ms(const VcpRights *rights)
 {
     return monotonic_ms() +
-           (guint64)(rights->recheck_s * 1000.0 * g_random_double_range(MIN_SHARE, 1));
+           (guint64)(recheck_s(rights) * 1000.0 * g_random_double_range(MIN_SHARE, 1));
 }
 
 /* The file may be gone afterwards, where the answer is there at once. */
@@ -214,7 +227,7 @@ start_timer(File *file)
     guint64 now_ms = monotonic_ms(), due_ms;
     VcpRights *rights = file->desk->rights;
 
-    if (rights->recheck_s == 0)
+    if (recheck_s(rights) == 0)
         return;
     if (file->timer == NULL)
         file->timer = vcp_timer_new(file->desk->loop, on_due, file);

@@ -17,6 +17,10 @@ typedef struct VcpRight VcpRight;
 
 /* recheck_s: how often each token is asked for; 0: only when told to. */
 VcpRights *vcp_rights_new(guint recheck_s);
+
+/* Another one; where it is, every token is asked for now, and from then on in this step. Any
+ * thread. */
+void vcp_rights_set_recheck(VcpRights *self, guint recheck_s);
 void vcp_rights_free(VcpRights *self); /* nullable; no desk is left */
 
 /* The token is dead. digest: its. Any thread. */

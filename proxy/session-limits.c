@@ -35,6 +35,14 @@ vcp_limits_new(VcpLimitValues values)
 }
 
 void
+vcp_limits_set(VcpLimits *self, VcpLimitValues values)
+{
+    uv_mutex_lock(&self->lock);
+    self->values = values;
+    uv_mutex_unlock(&self->lock);
+}
+
+void
 vcp_limits_free(VcpLimits *self)
 {
     if (self == NULL)
@@ -54,17 +62,17 @@ limit_of(const VcpLimits *self, Kind kind)
     return limits[kind];
 }
 
-/* With the lock held. Nothing is counted where nothing is limited. */
+/* With the lock held. What is not limited is counted too: it may be one day. */
 static gboolean
 enter(VcpSlot *slot, Kind kind, const char *key)
 {
     GHashTable *counts = slot->limits->counts[kind];
     guint limit = limit_of(slot->limits, kind);
 
-    if (limit == 0 || key == NULL)
+    if (key == NULL)
         return TRUE;
     guint count = GPOINTER_TO_UINT(g_hash_table_lookup(counts, key));
-    if (count >= limit)
+    if (limit != 0 && count >= limit)
         return FALSE;
     g_hash_table_replace(counts, g_strdup(key), GUINT_TO_POINTER(count + 1));
     slot->keys[kind] = g_strdup(key);
@@ -107,10 +115,7 @@ enter_all(VcpSlot *slot, const char *address, const char *token_digest, GError *
     if (enter(slot, BY_ADDRESS, address) && enter(slot, BY_TOKEN, token_digest))
         return TRUE;
     g_set_error(error, VC_ERROR, VC_ERROR_TOO_MANY, "--max-sessions-per-%s is reached",
-                slot->keys[BY_ADDRESS] == NULL && address != NULL &&
-                        limit_of(self, BY_ADDRESS) != 0
-                    ? "address"
-                    : "token");
+                slot->keys[BY_ADDRESS] == NULL && address != NULL ? "address" : "token");
     leave_all(slot);
     return FALSE;
 }

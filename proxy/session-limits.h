@@ -17,6 +17,9 @@ typedef struct VcpSlot VcpSlot;
 VcpLimits *vcp_limits_new(VcpLimitValues values);
 void vcp_limits_free(VcpLimits *self); /* nullable; all slots must be free */
 
+/* Other limits for those who come from now on; nobody is thrown out. Any thread. */
+void vcp_limits_set(VcpLimits *self, VcpLimitValues values);
+
 /* address: the client's, without port; nullable where it is unknown (unix socket).
  * token_digest: of the token. NULL with VC_ERROR_FULL or VC_ERROR_TOO_MANY. Any thread. */
 VcpSlot *vcp_limits_enter(VcpLimits *self, const char *address, const char *token_digest,

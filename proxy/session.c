@@ -25,6 +25,10 @@
 #define REFUSE_TIMEOUT_MS 2000
 #define CLOSE_TIMEOUT_MS  3000
 
+/* spice-server 0.15 takes its guest down with it when a display's connection ends while another
+ * of its threads still makes the channel. */
+#define SPICE_SETTLE_MS 500
+
 /* A tenant end is paused while less than this is free: what libwebsockets still has in hand
  * must fit. */
 #define TENANT_RESERVE (VC_BUFFER_SIZE / 2)
@@ -61,6 +65,7 @@ struct VcpSession {
     guint64 patience_ms; /* until the handshake's time is up; 0: it has no time of its own */
     VcpLiveness life;
     VcpTenure tenure;
+    guint idle_timeout_s, session_limit_s; /* as the proxy was set when it began */
     guint64 used_ms, used_bytes; /* when the client last sent something, and how much in all */
     guint64 peeked_traffic;
 };
@@ -209,8 +214,7 @@ check_expiry(const VcService *service, GError **error)
 static void
 set_tenure(VcpSession *self, const VcService *service)
 {
-    vcp_tenure_set(&self->tenure, service, config_of(self)->idle_timeout_s,
-                   config_of(self)->session_limit_s);
+    vcp_tenure_set(&self->tenure, service, self->idle_timeout_s, self->session_limit_s);
 }
 
 /* Before the first answer there is nothing to compare with. */
@@ -231,11 +235,30 @@ on_right_told(VcService *service, gpointer data)
     vcp_session_pump(self);
 }
 
+/* A websocket that was let in as one more of a SPICE session asks for a session of its own: it
+ * can have that if there is room, as when the other one has just ended. */
+static gboolean
+count_anew(VcpSession *self, GError **error)
+{
+    g_autofree char *client = vc_address_without_port(self->client);
+    char digest[VC_TOKEN_DIGEST_SIZE];
+
+    vc_token_digest(self->token, digest);
+    g_clear_pointer(&self->slot, vcp_slot_free);
+    self->slot =
+        vcp_limits_enter(vcp_worker_shared(self->worker)->limits, client, digest, NULL);
+    if (self->slot == NULL)
+        g_set_error_literal(error, VC_ERROR, VC_ERROR_IN_USE, "there are too many sessions");
+    return self->slot != NULL;
+}
+
 static gboolean
 enter_console(VcpSession *self, const VcService *service, GError **error)
 {
     g_autofree char *console = vc_service_console_key(service);
 
+    if (vcp_slot_is_extra(self->slot) && !count_anew(self, error))
+        return FALSE;
     return vcp_slot_enter_console(self->slot, console, error);
 }
 
@@ -251,13 +274,8 @@ check_service(VcpSession *self, const VcService *service, GError **error)
                             "the service is insecure, which needs --connect-insecure");
         return FALSE;
     }
-    if (service->path != NULL &&
-        !g_strv_contains((const char *const *)config_of(self)->allowed_target,
-                         service->address)) {
-        g_set_error_literal(error, VC_ERROR, VC_ERROR_POLICY,
-                            "a unix socket that no --allowed-target names");
+    if (!vcp_targets_check_service(config_of(self)->targets, service, error))
         return FALSE;
-    }
     return service->type == VC_CONSOLE_SPICE || enter_console(self, service, error);
 }
 
@@ -289,8 +307,10 @@ connect_compute(VcpSession *self)
         .loop = vcp_worker_loop(self->worker),
         .pool = vcp_worker_pool(self->worker),
         .credentials = shared->credentials,
+        .targets = shared->config->targets,
         .connect_timeout_s = shared->config->connect_timeout_s,
         .is_chardev = self->service->type == VC_CONSOLE_SERIAL,
+        .settle_ms = self->service->type == VC_CONSOLE_SPICE ? SPICE_SETTLE_MS : 0,
     };
 
     self->ends[VCP_COMPUTE] = vcp_compute_connect(&setup, self, self->service,
@@ -351,6 +371,18 @@ claim(VcpSession *self)
         start_handshake(self);
 }
 
+/* What the resolver says of the token; where it says nothing, nothing is counted. */
+static void
+count_guess(const VcpSession *self, const GError *refusal /* nullable */)
+{
+    VcpGuesses *guesses = vcp_worker_shared(self->worker)->guesses;
+
+    if (refusal == NULL)
+        vcp_guesses_succeeded(guesses, self->client);
+    else if (vc_error_code(refusal) == VC_ERROR_TOKEN)
+        vcp_guesses_failed(guesses, self->client);
+}
+
 static void
 on_resolved(VcService *service, const GError *error, gpointer data)
 {
@@ -360,10 +392,13 @@ on_resolved(VcService *service, const GError *error, gpointer data)
 
     self->query = NULL;
     if (service == NULL) {
+        count_guess(self, error);
         fail(self, g_error_copy(error));
     } else if (!check_service(self, service, &refusal)) {
+        count_guess(self, refusal);
         fail(self, refusal);
     } else {
+        count_guess(self, NULL);
         self->id = __atomic_add_fetch(&last_id, 1, __ATOMIC_RELAXED);
         self->service = vc_service_ref(service);
         set_tenure(self, service);
@@ -439,38 +474,16 @@ note_bytes(VcpSession *self)
 
 /* --- notes for the store --- */
 
-/* A websocket that was let in as one more of a session asks for a session of its own: it can
- * have that if the other one has just ended. */
-static gboolean
-count_anew(VcpSession *self)
-{
-    g_autofree char *client = vc_address_without_port(self->client);
-    g_autoptr(GError) error = NULL;
-    char digest[VC_TOKEN_DIGEST_SIZE];
-
-    vc_token_digest(self->token, digest);
-    g_clear_pointer(&self->slot, vcp_slot_free);
-    self->slot =
-        vcp_limits_enter(vcp_worker_shared(self->worker)->limits, client, digest, &error);
-    return self->slot != NULL;
-}
-
 /* A main channel is a session, another channel a part of one that is counted already, here or
  * elsewhere. */
 static gboolean
 count(VcpSession *self, GError **error)
 {
-    gboolean is_extra = vcp_slot_is_extra(self->slot);
-
-    if (self->noted == VCP_NOTE_CHANNEL) {
-        if (!is_extra)
-            g_clear_pointer(&self->slot, vcp_slot_free);
-        return TRUE;
-    }
-    if (!is_extra || count_anew(self))
+    if (self->noted != VCP_NOTE_CHANNEL)
         return enter_console(self, self->service, error);
-    g_set_error_literal(error, VC_ERROR, VC_ERROR_IN_USE, "there are too many sessions");
-    return FALSE;
+    if (!vcp_slot_is_extra(self->slot))
+        g_clear_pointer(&self->slot, vcp_slot_free);
+    return TRUE;
 }
 
 static void
@@ -877,6 +890,8 @@ vcp_session_new(VcpWorker *worker, VcpEndpoint *tenant, char *token, VcpSlot *sl
     self->clock = vcp_timer_new(vcp_worker_loop(worker), on_clock, self);
     self->started_ms = now_ms(self);
     self->tenure.started_ms = self->started_ms;
+    self->idle_timeout_s = config_of(self)->idle_timeout_s;
+    self->session_limit_s = config_of(self)->session_limit_s;
     vcp_liveness_init(&self->life, config_of(self)->keepalive_s,
                       config_of(self)->write_timeout_s, self->started_ms);
     self->deadline_ms =

@@ -7,7 +7,7 @@
 #define MAX_WEBSOCKETS 64
 
 typedef struct {
-    gboolean is_live; /* FALSE: the session is over, websockets of it are not */
+    guint n_sessions; /* more than one where the store has let in another: it had lost one */
     guint n_websockets;
 } Live;
 
@@ -40,7 +40,7 @@ vcp_spice_live_free(VcpSpiceLive *self)
 static void
 drop_if_unused(VcpSpiceLive *self, const char *token_digest, const Live *live)
 {
-    if (!live->is_live && live->n_websockets == 0)
+    if (live->n_sessions == 0 && live->n_websockets == 0)
         g_hash_table_remove(self->sessions, token_digest);
 }
 
@@ -53,7 +53,7 @@ vcp_spice_live_begin(VcpSpiceLive *self, const char *token_digest)
         live = g_new0(Live, 1);
         g_hash_table_insert(self->sessions, g_strdup(token_digest), live);
     }
-    live->is_live = TRUE;
+    live->n_sessions++;
     uv_mutex_unlock(&self->lock);
 }
 
@@ -62,7 +62,7 @@ vcp_spice_live_end(VcpSpiceLive *self, const char *token_digest)
 {
     uv_mutex_lock(&self->lock);
     Live *live = g_hash_table_lookup(self->sessions, token_digest);
-    live->is_live = FALSE;
+    live->n_sessions--;
     drop_if_unused(self, token_digest, live);
     uv_mutex_unlock(&self->lock);
 }
@@ -72,7 +72,8 @@ vcp_spice_live_enter(VcpSpiceLive *self, const char *token_digest)
 {
     uv_mutex_lock(&self->lock);
     Live *live = g_hash_table_lookup(self->sessions, token_digest);
-    gboolean entered = live != NULL && live->is_live && live->n_websockets < MAX_WEBSOCKETS;
+    gboolean entered =
+        live != NULL && live->n_sessions > 0 && live->n_websockets < MAX_WEBSOCKETS;
     if (entered)
         live->n_websockets++;
     uv_mutex_unlock(&self->lock);

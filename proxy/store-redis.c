@@ -260,3 +260,9 @@ vcp_store_redis_new(uv_loop_t *loop, const VcpStoreAddress *address,
     put_sha(self->sha);
     return &self->store;
 }
+
+void
+vcp_store_redis_use(VcpStore *store, VcTlsCredentials *credentials)
+{
+    vcp_redis_use(((RedisStore *)store)->redis, credentials);
+}

@@ -9,3 +9,6 @@
  * not answer in time, requests are answered with VCP_STORE_AWAY. */
 VcpStore *vcp_store_redis_new(uv_loop_t *loop, const VcpStoreAddress *address,
                               VcTlsCredentials *credentials, guint64 timeout_ms);
+
+/* store: one of those. As vcp_redis_use(). */
+void vcp_store_redis_use(VcpStore *store, VcTlsCredentials *credentials);

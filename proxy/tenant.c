@@ -41,12 +41,13 @@ typedef struct {
     GList link; /* in the worker's lists */
     VcpWorker *worker;
     struct lws *wsi;
-    char *client;
+    char *client; /* whose connection it is, or whom a trusted proxy named with the upgrade */
     guint64 accepted_ms;
     VcpTimer *deadline; /* until there is a session */
 
-    char *token;   /* between the request's check and the session; nullable */
-    VcpSlot *slot; /* likewise */
+    char *token;         /* between the request's check and the session; nullable */
+    VcpSlot *slot;       /* likewise */
+    guint retry_after_s; /* what a refused client is told; 0: nothing of its own */
     gboolean is_refused;
     gboolean is_established;
 
@@ -155,6 +156,20 @@ vcp_tenant_kill(VcpEndpoint *end)
 
 /* --- the request --- */
 
+/* Before anything is kept or asked for it: a guess costs next to nothing. */
+static gboolean
+may_try(Tenant *self, GError **error)
+{
+    self->retry_after_s =
+        vcp_guesses_try(vcp_worker_shared(self->worker)->guesses, self->client);
+    if (self->retry_after_s == 0)
+        return TRUE;
+    g_set_error(error, VC_ERROR, VC_ERROR_GUESSES,
+                "more than --token-failures; the next token is looked at in %u s",
+                self->retry_after_s);
+    return FALSE;
+}
+
 static gboolean
 admit(Tenant *self, GError **error)
 {
@@ -166,8 +181,9 @@ admit(Tenant *self, GError **error)
         return FALSE;
     }
     vc_token_digest(self->token, digest);
+    /* The token of a live session is no guess. */
     self->slot = vcp_slot_new_extra(vcp_worker_shared(self->worker)->live, digest);
-    if (self->slot == NULL)
+    if (self->slot == NULL && may_try(self, error))
         self->slot =
             vcp_limits_enter(vcp_worker_shared(self->worker)->limits, address, digest, error);
     return self->slot != NULL;
@@ -181,7 +197,7 @@ refuse(Tenant *self, struct lws *wsi, VcError code)
 {
     self->is_refused = TRUE;
     vcp_timer_start(self->deadline, REFUSED_TIMEOUT_MS);
-    return vcp_http_refuse(wsi, code) ? 1 : -1;
+    return vcp_http_refuse(wsi, code, self->retry_after_s) ? 1 : -1;
 }
 
 static int
@@ -198,7 +214,8 @@ on_upgrade(Tenant *self, struct lws *wsi)
     if (g_ascii_strcasecmp(kind, "websocket") != 0)
         return refuse(self, wsi, VC_ERROR_BAD_REQUEST);
 
-    self->token = vcp_headers_check(wsi, vcp_worker_shared(self->worker)->config, &error);
+    self->token =
+        vcp_headers_check(wsi, vcp_worker_shared(self->worker)->config, &self->client, &error);
     if (self->token != NULL && admit(self, &error))
         return 0;
     VcError code = vc_error_code(error);
@@ -400,8 +417,7 @@ callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in
     if (reason == LWS_CALLBACK_WSI_CREATE)
         was_created = TRUE;
     if (reason == LWS_CALLBACK_OPENSSL_LOAD_EXTRA_SERVER_VERIFY_CERTS)
-        vcp_front_set_up_tls(vcp_worker_shared(lws_context_user(lws_get_context(wsi)))->config,
-                             user);
+        vcp_worker_set_up_tls(lws_context_user(lws_get_context(wsi)), user);
     /* OpenSSL's own verdict, in length; a 0 from here would overrule it. */
     if (reason == LWS_CALLBACK_OPENSSL_PERFORM_CLIENT_CERT_VERIFICATION)
         return length != 0 ? 0 : 1;

@@ -30,13 +30,14 @@ typedef struct {
 } Accepted;
 
 struct VcpWorker {
-    const VcpShared *shared;
-    GThread *thread; /* nullable: not started */
+    VcpShared shared; /* with references of its own */
+    GThread *thread;  /* nullable: not started */
     uv_loop_t loop;
     VcpFront front;
     VcPool *pool;
     VcpResolver *resolver;
     VcpLeases *leases;
+    VcpStore *store; /* theirs */
     VcpDesk *desk;
     GQueue half_open; /* of the links of tenants, oldest first */
     GQueue sessions;
@@ -47,15 +48,17 @@ struct VcpWorker {
     uv_mutex_t lock; /* for: */
     GArray *accepted;
     gboolean stop_asked;
+    VcpShared *fresh; /* nullable */
 
     guint peak; /* of load, since memory was last given back */
     int load;   /* atomic */
+    int asked;  /* atomic; whether the loop turns: cleared by its next turn */
 };
 
 const VcpShared *
 vcp_worker_shared(const VcpWorker *self)
 {
-    return self->shared;
+    return &self->shared;
 }
 
 uv_loop_t *
@@ -94,6 +97,12 @@ vcp_worker_vhost(VcpWorker *self)
     return self->front.vhost;
 }
 
+void
+vcp_worker_set_up_tls(VcpWorker *self, SSL_CTX *tls)
+{
+    vcp_front_set_up_tls(&self->front, self->shared.config, tls);
+}
+
 gboolean
 vcp_worker_is_stopping(const VcpWorker *self)
 {
@@ -104,6 +113,69 @@ guint
 vcp_worker_load(VcpWorker *self)
 {
     return (guint)g_atomic_int_get(&self->load);
+}
+
+/* --- what is shared --- */
+
+static void
+copy_shared(VcpShared *to, const VcpShared *from)
+{
+    *to = *from;
+    vcp_config_ref(to->config);
+    if (to->front_certificates != NULL)
+        SSL_CTX_up_ref(to->front_certificates);
+    if (to->credentials != NULL)
+        vc_tls_credentials_ref(to->credentials);
+    if (to->store_credentials != NULL)
+        vc_tls_credentials_ref(to->store_credentials);
+}
+
+static void
+release_shared(VcpShared *shared)
+{
+    vcp_config_unref(shared->config);
+    SSL_CTX_free(shared->front_certificates);
+    vc_tls_credentials_unref(shared->credentials);
+    vc_tls_credentials_unref(shared->store_credentials);
+}
+
+static void
+free_shared(VcpShared *shared)
+{
+    if (shared == NULL)
+        return;
+    release_shared(shared);
+    g_free(shared);
+}
+
+/* Takes it. */
+static void
+take_shared(VcpWorker *self, VcpShared *fresh)
+{
+    VcpShared old = self->shared;
+
+    self->shared = *fresh;
+    g_free(fresh);
+    vcp_front_use(&self->front, self->shared.front_certificates);
+    self->resolver->ops->use(self->resolver, self->shared.config,
+                             self->shared.resolver_renewals != old.resolver_renewals);
+    if (self->shared.store != NULL)
+        vcp_store_redis_use(self->store, self->shared.store_credentials);
+    release_shared(&old);
+}
+
+void
+vcp_worker_use(VcpWorker *self, const VcpShared *shared)
+{
+    VcpShared *fresh = g_new0(VcpShared, 1);
+
+    copy_shared(fresh, shared);
+    uv_mutex_lock(&self->lock);
+    VcpShared *unseen = self->fresh;
+    self->fresh = fresh;
+    uv_mutex_unlock(&self->lock);
+    uv_async_send(&self->wake);
+    free_shared(unseen);
 }
 
 /* --- tenants --- */
@@ -232,12 +304,18 @@ on_wake(uv_async_t *wake)
 {
     VcpWorker *self = wake->data;
 
+    g_atomic_int_set(&self->asked, FALSE);
     uv_mutex_lock(&self->lock);
     g_autoptr(GArray) accepted = self->accepted;
     self->accepted = g_array_new(FALSE, FALSE, sizeof(Accepted));
     gboolean stop = self->stop_asked;
+    VcpShared *fresh = g_steal_pointer(&self->fresh);
     uv_mutex_unlock(&self->lock);
 
+    if (fresh != NULL && !self->is_closed)
+        take_shared(self, fresh);
+    else
+        free_shared(fresh);
     take_accepted(self, accepted);
     if (stop && !self->is_stopping)
         start_stopping(self);
@@ -254,6 +332,19 @@ vcp_worker_adopt(VcpWorker *self, int fd, char *client)
     g_array_append_val(self->accepted, one);
     uv_mutex_unlock(&self->lock);
     uv_async_send(&self->wake);
+}
+
+void
+vcp_worker_ask_alive(VcpWorker *self)
+{
+    g_atomic_int_set(&self->asked, TRUE);
+    uv_async_send(&self->wake);
+}
+
+gboolean
+vcp_worker_has_answered(const VcpWorker *self)
+{
+    return !g_atomic_int_get(&self->asked);
 }
 
 void
@@ -279,7 +370,7 @@ run(gpointer data)
 static VcpStore *
 make_store(VcpWorker *self)
 {
-    const VcpShared *shared = self->shared;
+    const VcpShared *shared = &self->shared;
 
     return shared->store != NULL
                ? vcp_store_redis_new(&self->loop, shared->store, shared->store_credentials,
@@ -292,7 +383,7 @@ vcp_worker_new(const VcpShared *shared, GError **error)
 {
     g_autoptr(VcpWorker) self = g_new0(VcpWorker, 1);
 
-    self->shared = shared;
+    copy_shared(&self->shared, shared);
     uv_mutex_init(&self->lock);
     self->accepted = g_array_new(FALSE, FALSE, sizeof(Accepted));
     self->pool = vc_pool_new();
@@ -301,10 +392,12 @@ vcp_worker_new(const VcpShared *shared, GError **error)
     self->wake.data = self;
     self->resolver = shared->tokens != NULL
                          ? vcp_resolver_file_new(shared->tokens)
-                         : vcp_resolver_https_new(&self->loop, shared->config);
+                         : vcp_resolver_https_new(&self->loop, self->shared.config);
     self->desk = vcp_desk_new(shared->rights, &self->loop, self->resolver);
-    self->leases = vcp_leases_new(&self->loop, shared->hub, make_store(self));
-    return vcp_front_init(&self->front, shared->config, &self->loop, self, error)
+    self->store = make_store(self);
+    self->leases = vcp_leases_new(&self->loop, shared->hub, self->store);
+    return vcp_front_init(&self->front, self->shared.config, self->shared.front_certificates,
+                          &self->loop, self, error)
                ? g_steal_pointer(&self)
                : NULL;
 }
@@ -330,6 +423,8 @@ vcp_worker_free(VcpWorker *self)
     int failure = uv_loop_close(&self->loop);
     g_assert(failure == 0);
     vc_pool_free(self->pool);
+    free_shared(self->fresh);
+    release_shared(&self->shared);
     g_array_unref(self->accepted);
     uv_mutex_destroy(&self->lock);
     g_free(self);

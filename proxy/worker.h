@@ -4,25 +4,32 @@
 #pragma once
 
 #include <libwebsockets.h>
+#include <openssl/ssl.h>
 #include <uv.h>
 
 #include "common/buffer.h"
 #include "common/tls.h"
 #include "proxy/config.h"
+#include "proxy/guesses.h"
 #include "proxy/lease.h"
 #include "proxy/session-limits.h"
 #include "proxy/resolver.h"
 #include "proxy/rights.h"
 
-/* What all workers use; none of it owned by them. */
+/* What all workers use. The first part is immutable, counted, and may be replaced while they
+ * run; of the rest none is owned by them. */
 typedef struct {
-    const VcpConfig *config;
-    VcpLimits *limits;
+    VcpConfig *config;
+    SSL_CTX *front_certificates;         /* nullable: clear text */
     VcTlsCredentials *credentials;       /* nullable */
-    VcpTokenFile *tokens;                /* nullable: the resolver is external */
-    VcpMemory *memory;                   /* the store, where it is not the next one */
-    const VcpStoreAddress *store;        /* nullable */
     VcTlsCredentials *store_credentials; /* nullable: the store needs none */
+    guint resolver_renewals;             /* of the certificates for the resolver */
+
+    VcpLimits *limits;
+    VcpGuesses *guesses;
+    VcpTokenFile *tokens;         /* nullable: the resolver is external */
+    VcpMemory *memory;            /* the store, where it is not the next one */
+    const VcpStoreAddress *store; /* nullable */
     VcpLeaseHub *hub;
     VcpSpiceLive *live;
     VcpRights *rights;
@@ -39,8 +46,17 @@ void vcp_worker_start(VcpWorker *self);
 /* Hands over an accepted connection; fd and client (address as text): full. Any thread. */
 void vcp_worker_adopt(VcpWorker *self, int fd, char *client);
 
+/* What may be replaced of shared is, soon: sessions take what was there when they needed it.
+ * Any thread. */
+void vcp_worker_use(VcpWorker *self, const VcpShared *shared);
+
 /* Connections that are or will be the worker's. Any thread. */
 guint vcp_worker_load(VcpWorker *self);
+
+/* Asks whether the worker's loop turns; it has answered when it does so once more. Any thread.
+ */
+void vcp_worker_ask_alive(VcpWorker *self);
+gboolean vcp_worker_has_answered(const VcpWorker *self);
 
 /* No new sessions; those that are get VC_ERROR_SHUTDOWN, and the thread ends when they are
  * gone, or cut off after a few seconds. Any thread, once. */
@@ -53,6 +69,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(VcpWorker, vcp_worker_free)
 
 /* --- for what lives on the worker, on its thread --- */
 
+/* Its config and credentials are those of now; whoever needs them longer keeps a reference. */
 const VcpShared *vcp_worker_shared(const VcpWorker *self);
 uv_loop_t *vcp_worker_loop(VcpWorker *self);
 VcPool *vcp_worker_pool(VcpWorker *self);
@@ -60,6 +77,7 @@ VcpResolver *vcp_worker_resolver(VcpWorker *self);
 VcpLeases *vcp_worker_leases(VcpWorker *self);
 VcpDesk *vcp_worker_desk(VcpWorker *self);
 struct lws_vhost *vcp_worker_vhost(VcpWorker *self);
+void vcp_worker_set_up_tls(VcpWorker *self, SSL_CTX *tls);
 gboolean vcp_worker_is_stopping(const VcpWorker *self);
 
 /* Every tenant is in the list of those without a session or in that of those with one. link is

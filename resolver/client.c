@@ -7,6 +7,10 @@
 #include <string.h>
 
 #define MAX_NAMES 256 /* that one certificate may have */
+#define MAX_CHAIN 16
+
+/* As gnutls itself has it where it checks with the priority NORMAL. */
+#define FLAGS GNUTLS_PROFILE_TO_VFLAGS(GNUTLS_PROFILE_LOW)
 
 static gboolean
 is_listed(char **allowed, const char *name)
@@ -61,30 +65,22 @@ has_listed_name(gnutls_x509_crt_t certificate, char **allowed)
     return FALSE;
 }
 
-static VcrClientVerdict
-check_names(gnutls_session_t session, char **allowed, char **name)
+static gboolean
+import(gnutls_x509_crt_t chain[MAX_CHAIN], const gnutls_datum_t *raw, unsigned n)
 {
-    unsigned n = 0;
-    const gnutls_datum_t *chain = gnutls_certificate_get_peers(session, &n);
-    gnutls_x509_crt_t certificate;
-    VcrClientVerdict verdict = VCR_CLIENT_UNTRUSTED;
-
-    if (chain == NULL || n == 0)
-        return VCR_CLIENT_NO_CERTIFICATE;
-    gnutls_x509_crt_init(&certificate);
-    if (gnutls_x509_crt_import(certificate, &chain[0], GNUTLS_X509_FMT_DER) >= 0) {
-        *name = subject_of(certificate);
-        verdict = allowed[0] == NULL || (*name != NULL && is_listed(allowed, *name)) ||
-                          has_listed_name(certificate, allowed)
-                      ? VCR_CLIENT_ALLOWED
-                      : VCR_CLIENT_NOT_ALLOWED;
+    for (unsigned i = 0; i < n; i++) {
+        gnutls_x509_crt_init(&chain[i]);
+        if (gnutls_x509_crt_import(chain[i], &raw[i], GNUTLS_X509_FMT_DER) >= 0)
+            continue;
+        for (unsigned made = 0; made <= i; made++)
+            gnutls_x509_crt_deinit(chain[made]);
+        return FALSE;
     }
-    gnutls_x509_crt_deinit(certificate);
-    return verdict;
+    return TRUE;
 }
 
-VcrClientVerdict
-vcr_client_check(gnutls_session_t session, char **allowed, char **name)
+static gboolean
+is_trusted(gnutls_x509_trust_list_t trust, gnutls_x509_crt_t *chain, unsigned n)
 {
     gnutls_typed_vdata_st purpose = {
         .type = GNUTLS_DT_KEY_PURPOSE_OID,
@@ -92,13 +88,40 @@ vcr_client_check(gnutls_session_t session, char **allowed, char **name)
     };
     unsigned status = 0;
 
+    return gnutls_x509_trust_list_verify_crt2(trust, chain, n, &purpose, 1, FLAGS, &status,
+                                              NULL) >= 0 &&
+           status == 0;
+}
+
+static VcrClientVerdict
+check_names(gnutls_x509_crt_t certificate, char **allowed, char **name)
+{
+    *name = subject_of(certificate);
+    return allowed[0] == NULL || (*name != NULL && is_listed(allowed, *name)) ||
+                   has_listed_name(certificate, allowed)
+               ? VCR_CLIENT_ALLOWED
+               : VCR_CLIENT_NOT_ALLOWED;
+}
+
+VcrClientVerdict
+vcr_client_check(gnutls_session_t session, gnutls_x509_trust_list_t trust, char **allowed,
+                 char **name)
+{
+    unsigned n = 0;
+    gnutls_x509_crt_t chain[MAX_CHAIN];
+    VcrClientVerdict verdict = VCR_CLIENT_UNTRUSTED;
+
     *name = NULL;
     if (gnutls_certificate_type_get(session) != GNUTLS_CRT_X509)
         return VCR_CLIENT_UNTRUSTED;
-    int n = gnutls_certificate_verify_peers(session, &purpose, 1, &status);
-    if (n == GNUTLS_E_NO_CERTIFICATE_FOUND)
+    const gnutls_datum_t *raw = gnutls_certificate_get_peers(session, &n);
+    if (raw == NULL || n == 0)
         return VCR_CLIENT_NO_CERTIFICATE;
-    if (n < 0 || status != 0)
+    if (n > MAX_CHAIN || !import(chain, raw, n))
         return VCR_CLIENT_UNTRUSTED;
-    return check_names(session, allowed, name);
+    if (is_trusted(trust, chain, n))
+        verdict = check_names(chain[0], allowed, name);
+    for (unsigned i = 0; i < n; i++)
+        gnutls_x509_crt_deinit(chain[i]);
+    return verdict;
 }

@@ -6,25 +6,10 @@
 
 #include "common/address.h"
 #include "common/error.h"
-#include "common/log.h"
-#include "common/options.h"
 
 #define PKI "/etc/pki/libvirt-console-proxy/"
 
 #define AT(field) G_STRUCT_OFFSET(VcrConfig, field)
-#define FLAG(name, field, help)                                                                \
-    {                                                                                          \
-        name, 0, VC_OPTION_BOOLEAN, AT(field), NULL, 0, 0, NULL, help                          \
-    }
-#define TEXT(name, field, def, arg, help)                                                      \
-    {                                                                                          \
-        name, 0, VC_OPTION_STRING, AT(field), def, 0, 0, arg, help                             \
-    }
-#define LIST(name, field, def, arg, help)                                                      \
-    {                                                                                          \
-        name, 0, VC_OPTION_STRINGS, AT(field), def, 0, 0, arg, help                            \
-    }
-
 /* clang-format off */
 static const VcOption options[] = {
     LIST("listen-addr", listen_addr, "[::]:8081", "ADDRESS", "Where to listen: host:port, [v6]:port or unix:PATH; repeatable"),
@@ -32,16 +17,21 @@ static const VcOption options[] = {
     TEXT("listen-tls-cert", listen_tls_cert, PKI "server-cert.pem", "FILE", "Certificate chain shown to proxies"),
     TEXT("listen-tls-key", listen_tls_key, PKI "server-key.pem", "FILE", "Its private key"),
     TEXT("listen-tls-ca", listen_tls_ca, PKI "server-ca.pem", "FILE", "CA of the proxies' certificates"),
+    TEXT("listen-tls-crl", listen_tls_crl, NULL, "FILE", "Proxies' certificates that are revoked"),
     FLAG("listen-no-verify-client", listen_no_verify_client, "Answer clients without a certificate too"),
     LIST("allowed-client", allowed_client, NULL, "NAME", "Answer only clients whose certificate has this subject or alternative name; repeatable (every certificate of the CA)"),
     LIST("connect", connect, "qemu:///system", "URI", "libvirtd whose guests are served; repeatable"),
     LIST("domain-address", domain_address, NULL, "URI=HOST", "Host under which proxies reach the guests of the libvirtd at URI; repeatable (its host name)"),
-    {"verbose", 'v', VC_OPTION_BOOLEAN, AT(verbose), NULL, 0, 0, NULL, "The same as --log-level info"},
-    TEXT("log-level", log_level, "message", "LEVEL", "error, warning, message, info or debug"),
-    FLAG("version", version, "Print the version and exit"),
+    VC_DAEMON_ROWS,
     {0},
 };
 /* clang-format on */
+
+/* Of these a reload only says that they have changed. */
+static const char *const at_start[] = {
+    "listen-addr", "listen-insecure", "listen-no-verify-client",
+    "connect",     "domain-address",  NULL,
+};
 
 static gboolean
 wrong(GError **error, const char *flag, const char *value, const char *why)
@@ -110,17 +100,6 @@ check_clients(VcrConfig *self, GError **error)
                  "nobody is checked with --listen-no-verify-client");
 }
 
-static gboolean
-check_log_level(VcrConfig *self, GError **error)
-{
-    if (!vc_log_parse_level(self->log_level, &self->shown))
-        return wrong(error, "log-level", self->log_level,
-                     "must be error, warning, message, info or debug");
-    if (self->verbose)
-        self->shown = MAX(self->shown, G_LOG_LEVEL_INFO);
-    return TRUE;
-}
-
 VcrConfig *
 vcr_config_parse(int argc, char **argv, GError **error)
 {
@@ -129,18 +108,42 @@ vcr_config_parse(int argc, char **argv, GError **error)
         "and\nsecrets have it (see virtconsoleresolveradm).";
     g_autoptr(VcrConfig) self = g_new0(VcrConfig, 1);
 
-    if (!vc_options_parse(options, self, argc, argv, summary, error) ||
-        !check_connect(self, error) || !check_domain_addresses(self, error) ||
-        !check_clients(self, error) || !check_log_level(self, error))
+    self->refs = 1;
+    if (!vc_daemon_options_parse(&self->common, options, self, "resolver", argc, argv, summary,
+                                 error))
         return NULL;
+    if (!check_connect(self, error) || !check_domain_addresses(self, error) ||
+        !check_clients(self, error)) {
+        vc_option_file_locate(self->common.file, error);
+        return NULL;
+    }
     return g_steal_pointer(&self);
 }
 
-void
-vcr_config_free(VcrConfig *self)
+VcrConfig *
+vcr_config_reload(const VcrConfig *started, GError **error)
 {
-    if (self == NULL)
+    char **arguments = started->common.arguments;
+    VcrConfig *fresh = vcr_config_parse((int)g_strv_length(arguments), arguments, error);
+
+    if (fresh != NULL)
+        vc_daemon_options_warn_of_restart(options, at_start, started, fresh);
+    return fresh;
+}
+
+VcrConfig *
+vcr_config_ref(VcrConfig *self)
+{
+    g_atomic_int_inc(&self->refs);
+    return self;
+}
+
+void
+vcr_config_unref(VcrConfig *self)
+{
+    if (self == NULL || !g_atomic_int_dec_and_test(&self->refs))
         return;
+    vc_daemon_options_clear(&self->common);
     vc_options_clear(options, self);
     g_clear_pointer(&self->addresses, g_hash_table_unref);
     g_free(self);

@@ -91,6 +91,15 @@ vcr_host_publish_guest(VcrHost *self, const VcrKeeper *keeper, const char *uuid,
 }
 
 void
+vcr_host_hide_guest(VcrHost *self, const VcrKeeper *keeper, const char *uuid)
+{
+    vc_monitor_enter(&self->monitor);
+    if (self->keeper == keeper)
+        vcr_registry_hide_guest(self->registry, self->view.number, uuid);
+    vc_monitor_leave(&self->monitor);
+}
+
+void
 vcr_host_keeper_ended(VcrHost *self, VcrKeeper *keeper)
 {
     vc_monitor_enter(&self->monitor);

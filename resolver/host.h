@@ -43,5 +43,8 @@ void vcr_host_publish_list(VcrHost *self, const struct VcrKeeper *keeper,
 void vcr_host_publish_guest(VcrHost *self, const struct VcrKeeper *keeper, const char *uuid,
                             GPtrArray *records);
 
+/* It cannot be read now. */
+void vcr_host_hide_guest(VcrHost *self, const struct VcrKeeper *keeper, const char *uuid);
+
 /* The keeper's last call; it may be freed by this. */
 void vcr_host_keeper_ended(VcrHost *self, struct VcrKeeper *keeper);

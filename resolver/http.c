@@ -4,17 +4,15 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "common/error.h"
 #include "common/listen.h"
-#include "common/tls.h"
-#include "common/token.h"
 #include "resolver/query.h"
 
 #define THREADS         2
 #define MAX_CONNECTIONS 4096
-#define IDLE_TIMEOUT_S  60 /* of a connection that is kept alive, or of a slow sender */
+#define MAX_PER_ADDRESS 1024 /* of these, for one that keeps them without a word */
+#define IDLE_TIMEOUT_S  60   /* of a connection that is kept alive, or of a slow sender */
 #define STOP_POLL_US    10000
 #define MAX_OPTIONS     16
 #define PRIORITY        "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"
@@ -22,71 +20,42 @@
 struct VcrHttp {
     const VcrConfig *config;
     VcrQueryContext context;
-    char *cert, *key, *ca; /* PEM; nullable. libmicrohttpd does not copy them */
-    GArray *sockets;       /* of int; not served yet */
-    GPtrArray *servers;    /* of struct MHD_Daemon */
+    char *ca;           /* PEM; nullable. libmicrohttpd does not copy it */
+    GArray *sockets;    /* of int; not served yet */
+    GPtrArray *servers; /* of struct MHD_Daemon */
 };
 
-/* --- certificates --- */
-
+/* Only where it has a CA libmicrohttpd asks clients for certificates; whom to trust is the
+ * door's matter. */
 static gboolean
-read_file(const char *path, const char *flag, char **text, GError **error)
+read_ca(VcrHttp *self, GError **error)
 {
     g_autoptr(GError) why = NULL;
 
-    if (g_file_get_contents(path, text, NULL, &why))
+    if (!self->context.verifies ||
+        g_file_get_contents(self->config->listen_tls_ca, &self->ca, NULL, &why))
         return TRUE;
-    g_set_error(error, VC_ERROR, VC_ERROR_CONFIG, "%s (see %s)", why->message, flag);
+    g_set_error(error, VC_ERROR, VC_ERROR_CONFIG, "%s (see --listen-tls-ca)", why->message);
     return FALSE;
 }
 
-static gboolean
-load_certificates(VcrHttp *self, GError **error)
-{
-    const VcrConfig *config = self->config;
-    gboolean verifies = !config->listen_no_verify_client;
-
-    if (config->listen_insecure)
-        return TRUE;
-    /* libmicrohttpd says of a broken file only that it could not start */
-    g_autoptr(VcTlsCredentials) probe =
-        vc_tls_credentials_load(config->listen_tls_cert, config->listen_tls_key,
-                                verifies ? config->listen_tls_ca : NULL, "--listen-tls", error);
-    if (probe == NULL)
-        return FALSE;
-    return read_file(config->listen_tls_cert, "--listen-tls-cert", &self->cert, error) &&
-           read_file(config->listen_tls_key, "--listen-tls-key", &self->key, error) &&
-           (!verifies || read_file(config->listen_tls_ca, "--listen-tls-ca", &self->ca, error));
-}
-
-/* --- sockets --- */
-
-static gboolean
-open_sockets(VcrHttp *self, GError **error)
-{
-    for (char **address = self->config->listen_addr; *address != NULL; address++) {
-        int fd = vc_listen(*address, error);
-        if (fd < 0)
-            return FALSE;
-        g_array_append_val(self->sockets, fd);
-    }
-    return TRUE;
-}
-
 VcrHttp *
-vcr_http_new(const VcrConfig *config, VcrRegistry *registry, VcrPasswords *passwords,
-             VcrEvents *events, GError **error)
+vcr_http_new(const VcrConfig *config, VcrDoor *door, VcrRegistry *registry,
+             VcrPasswords *passwords, VcrEvents *events, GError **error)
 {
     g_autoptr(VcrHttp) self = g_new0(VcrHttp, 1);
 
     self->config = config;
-    self->context.config = config;
+    self->context.door = door;
+    self->context.verifies = door != NULL && !config->listen_no_verify_client;
     self->context.registry = registry;
     self->context.passwords = passwords;
     self->context.events = events;
-    self->sockets = g_array_new(FALSE, FALSE, sizeof(int));
     self->servers = g_ptr_array_new_with_free_func((GDestroyNotify)MHD_stop_daemon);
-    if (!load_certificates(self, error) || !open_sockets(self, error))
+    if (!read_ca(self, error))
+        return NULL;
+    self->sockets = vc_listen_all(config->listen_addr, error);
+    if (self->sockets == NULL)
         return NULL;
     return g_steal_pointer(&self);
 }
@@ -109,12 +78,16 @@ start_server(VcrHttp *self, int fd)
                      MHD_ALLOW_SUSPEND_RESUME;
     struct MHD_OptionItem tls[MAX_OPTIONS] = {{MHD_OPTION_END, 0, NULL}};
     gsize n = 0;
+    /* ISO C converts a function's pointer to a data pointer only through a union. */
+    union {
+        gnutls_certificate_retrieve_function3 *function;
+        void *pointer;
+    } show = {vcr_query_show_certificate};
 
-    if (!self->config->listen_insecure) {
+    if (self->context.door != NULL) {
         flags |= MHD_USE_TLS;
         tls[n++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)PRIORITY};
-        tls[n++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_CERT, 0, self->cert};
-        tls[n++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_KEY, 0, self->key};
+        tls[n++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_CERT_CALLBACK2, 0, show.pointer};
         if (self->ca != NULL)
             tls[n++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_TRUST, 0, self->ca};
         tls[n] = (struct MHD_OptionItem){MHD_OPTION_END, 0, NULL};
@@ -123,10 +96,11 @@ start_server(VcrHttp *self, int fd)
         flags, 0, NULL, NULL, vcr_query_handle, &self->context, MHD_OPTION_EXTERNAL_LOGGER,
         on_log, NULL, MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_THREAD_POOL_SIZE,
         (unsigned)THREADS, MHD_OPTION_CONNECTION_LIMIT, (unsigned)MAX_CONNECTIONS,
+        MHD_OPTION_PER_IP_CONNECTION_LIMIT, (unsigned)MAX_PER_ADDRESS,
         MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_TIMEOUT_S, MHD_OPTION_NOTIFY_COMPLETED,
-        vcr_query_completed, NULL, MHD_OPTION_NOTIFY_CONNECTION, vcr_query_connection, NULL,
-        MHD_OPTION_UNESCAPE_CALLBACK, vcr_query_keep_escapes, NULL, MHD_OPTION_ARRAY, tls,
-        MHD_OPTION_END);
+        vcr_query_completed, NULL, MHD_OPTION_NOTIFY_CONNECTION, vcr_query_connection,
+        &self->context, MHD_OPTION_UNESCAPE_CALLBACK, vcr_query_keep_escapes, NULL,
+        MHD_OPTION_ARRAY, tls, MHD_OPTION_END);
 }
 
 gboolean
@@ -143,8 +117,9 @@ vcr_http_start(VcrHttp *self, GError **error)
         }
         g_array_remove_index(self->sockets, 0);
         g_ptr_array_add(self->servers, server);
-        g_message("listening on %s (%s)", name,
-                  self->config->listen_insecure ? "clear text" : "TLS");
+        g_message("listening on %s (%s%s)", name,
+                  self->config->listen_insecure ? "clear text" : "TLS",
+                  vc_listen_is_passed(fd) ? ", passed by the service manager" : "");
     }
     return TRUE;
 }
@@ -165,7 +140,7 @@ vcr_http_stop(VcrHttp *self, guint timeout_ms)
 
     g_atomic_int_set(&self->context.is_stopping, TRUE);
     for (guint i = 0; i < self->servers->len; i++)
-        close(MHD_quiesce_daemon(g_ptr_array_index(self->servers, i)));
+        vc_listen_close(MHD_quiesce_daemon(g_ptr_array_index(self->servers, i)));
     let_everybody_go(self);
     while (g_atomic_int_get(&self->context.in_flight) > 0 && g_get_monotonic_time() < until) {
         g_usleep(STOP_POLL_US);
@@ -179,12 +154,10 @@ vcr_http_free(VcrHttp *self)
 {
     if (self == NULL)
         return;
-    for (guint i = 0; i < self->sockets->len; i++)
-        close(g_array_index(self->sockets, int, i));
-    g_array_unref(self->sockets);
+    for (guint i = 0; self->sockets != NULL && i < self->sockets->len; i++)
+        vc_listen_close(g_array_index(self->sockets, int, i));
+    g_clear_pointer(&self->sockets, g_array_unref);
     g_ptr_array_unref(self->servers);
-    g_free(self->cert);
-    vc_secret_free(self->key);
     g_free(self->ca);
     g_free(self);
 }

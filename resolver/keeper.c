@@ -274,6 +274,7 @@ on_unreadable(VcrKeeper *self, const char *uuid, const GError *error)
     if (self->is_lost)
         return;
     g_debug("guest %s on %s: %s", uuid, self->name, error->message);
+    vcr_host_hide_guest(self->host, self, uuid);
     if (g_hash_table_size(self->failed) == 0)
         self->retry_at = in_seconds(RETRY_S);
     g_hash_table_add(self->failed, g_strdup(uuid));

@@ -8,7 +8,6 @@
 #include "common/error.h"
 #include "common/listen.h"
 #include "common/token.h"
-#include "resolver/client.h"
 
 #define BASE          "/consoleresolver/"
 #define TOKEN         "token/"
@@ -16,9 +15,9 @@
 #define MAX_BODY      65536
 #define RETRY_AFTER_S "5"
 
-/* A connection; its certificate is looked at once. */
+/* A connection; its certificate is looked at once, and again when others may be good. */
 typedef struct {
-    gboolean is_checked;
+    guint generation; /* of the door that verdict is about; 0: there is none yet */
     VcrClientVerdict verdict;
     char *name; /* nullable: subject of the certificate */
 } Peer;
@@ -34,16 +33,48 @@ typedef struct {
 
 /* --- connections --- */
 
-void
-vcr_query_connection(void *cls G_GNUC_UNUSED, struct MHD_Connection *connection G_GNUC_UNUSED,
-                     void **peer, enum MHD_ConnectionNotificationCode code)
+static gnutls_session_t
+session_of(struct MHD_Connection *connection)
 {
+    return MHD_get_connection_info(connection, MHD_CONNECTION_INFO_GNUTLS_SESSION)->tls_session;
+}
+
+static void
+prepare(struct MHD_Connection *connection, VcrQueryContext *context)
+{
+    gnutls_session_set_ptr(session_of(connection), context->door);
+    /* The library's CA is that of the start, which would keep clients of a later one from
+     * showing their certificates. */
+    gnutls_certificate_send_x509_rdn_sequence(session_of(connection), 1);
+}
+
+void
+vcr_query_connection(void *cls, struct MHD_Connection *connection, void **peer,
+                     enum MHD_ConnectionNotificationCode code)
+{
+    VcrQueryContext *context = cls;
+
     if (code == MHD_CONNECTION_NOTIFY_STARTED) {
         *peer = g_new0(Peer, 1);
+        if (context->door != NULL)
+            prepare(connection, context);
         return;
     }
     g_free(((Peer *)*peer)->name);
     g_free(*peer);
+}
+
+int
+vcr_query_show_certificate(gnutls_session_t session,
+                           const struct gnutls_cert_retr_st *info G_GNUC_UNUSED,
+                           gnutls_pcert_st **chain, unsigned *length,
+                           gnutls_ocsp_data_st **ocsp, unsigned *ocsp_length,
+                           gnutls_privkey_t *key, unsigned *flags)
+{
+    *ocsp = NULL;
+    *ocsp_length = 0;
+    *flags = GNUTLS_CERT_RETR_DEINIT_ALL;
+    return vcr_door_show(gnutls_session_get_ptr(session), chain, length, key) ? 0 : -1;
 }
 
 static Peer *
@@ -56,17 +87,16 @@ peer_of(const Request *self)
 static VcrClientVerdict
 verdict_on(const Request *self)
 {
-    const VcrConfig *config = self->context->config;
+    VcrDoor *door = self->context->door;
     Peer *peer = peer_of(self);
 
-    if (config->listen_insecure || config->listen_no_verify_client)
+    if (door == NULL || !self->context->verifies)
         return VCR_CLIENT_ALLOWED;
-    if (!peer->is_checked) {
-        const union MHD_ConnectionInfo *info =
-            MHD_get_connection_info(self->connection, MHD_CONNECTION_INFO_GNUTLS_SESSION);
-        peer->verdict =
-            vcr_client_check(info->tls_session, config->allowed_client, &peer->name);
-        peer->is_checked = TRUE;
+    guint generation = vcr_door_generation(door);
+    if (peer->generation != generation) {
+        g_clear_pointer(&peer->name, g_free);
+        peer->verdict = vcr_door_check(door, session_of(self->connection), &peer->name);
+        peer->generation = generation;
     }
     return peer->verdict;
 }
@@ -191,6 +221,24 @@ ask_for_password(Request *self)
     return MHD_YES;
 }
 
+/* While libvirt was asked the guest may have stopped, and another taken its port. */
+static enum MHD_Result
+send_if_still_there(Request *self, const char *password)
+{
+    g_autoptr(VcrRecord) record = g_steal_pointer(&self->record);
+
+    switch (vcr_registry_look_up(self->context->registry, record->digest, &self->record)) {
+    case VCR_FOUND:
+        return send_service(self, password);
+    case VCR_UNKNOWN:
+    case VCR_AMBIGUOUS:
+        return send_unknown(self);
+    case VCR_AWAY:
+        return send_away(self);
+    }
+    g_assert_not_reached();
+}
+
 static enum MHD_Result
 send_with_password(Request *self)
 {
@@ -199,7 +247,7 @@ send_with_password(Request *self)
     switch (vcr_password_query_answer(self->query, &password)) {
     case VCR_PASSWORD_FOUND:
     case VCR_PASSWORD_NONE:
-        return send_service(self, password);
+        return send_if_still_there(self, password);
     case VCR_PASSWORD_GONE:
         return send_unknown(self);
     case VCR_PASSWORD_AWAY:

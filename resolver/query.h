@@ -6,13 +6,15 @@
 #include <microhttpd.h>
 
 #include "resolver/config.h"
+#include "resolver/door.h"
 #include "resolver/events.h"
 #include "resolver/password.h"
 #include "resolver/registry.h"
 
 /* What all requests share; none of it owned. */
 typedef struct {
-    const VcrConfig *config;
+    VcrDoor *door; /* nullable: clear text */
+    gboolean verifies;
     VcrRegistry *registry;
     VcrPasswords *passwords;
     VcrEvents *events;
@@ -29,4 +31,11 @@ void vcr_query_completed(void *cls, struct MHD_Connection *connection, void **re
                          enum MHD_RequestTerminationCode code);
 void vcr_query_connection(void *cls, struct MHD_Connection *connection, void **peer,
                           enum MHD_ConnectionNotificationCode code);
+/* MHD_OPTION_NOTIFY_CONNECTION must be vcr_query_connection() with the VcrQueryContext, and
+ * this the MHD_OPTION_HTTPS_CERT_CALLBACK2. */
+int vcr_query_show_certificate(gnutls_session_t session, const struct gnutls_cert_retr_st *info,
+                               gnutls_pcert_st **chain, unsigned *length,
+                               gnutls_ocsp_data_st **ocsp, unsigned *ocsp_length,
+                               gnutls_privkey_t *key, unsigned *flags);
+
 size_t vcr_query_keep_escapes(void *cls, struct MHD_Connection *connection, char *text);

@@ -9,9 +9,10 @@
 
 typedef struct {
     GHashTable *guests; /* UUID → GPtrArray of VcrRecord */
+    GHashTable *hidden; /* set of UUIDs, of guests */
     gboolean is_listed;
     gboolean was_listed;   /* once since the start */
-    GHashTable *unsettled; /* set of digests that changed while it was not listed */
+    GHashTable *unsettled; /* set of digests that changed while it could not tell */
 } Host;
 
 struct VcrRegistry {
@@ -68,6 +69,7 @@ vcr_registry_new(guint hosts)
         self->hosts[i].guests = g_hash_table_new_full(g_str_hash, g_str_equal, g_free,
                                                       (GDestroyNotify)g_ptr_array_unref);
         self->hosts[i].unsettled = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+        self->hosts[i].hidden = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     }
     self->by_digest = g_hash_table_new_full(g_str_hash, g_str_equal, g_free,
                                             (GDestroyNotify)g_ptr_array_unref);
@@ -85,6 +87,7 @@ vcr_registry_free(VcrRegistry *self)
     for (guint i = 0; i < self->n_hosts; i++) {
         g_hash_table_unref(self->hosts[i].guests);
         g_hash_table_unref(self->hosts[i].unsettled);
+        g_hash_table_unref(self->hosts[i].hidden);
     }
     g_rw_lock_clear(&self->lock);
     g_free(self->hosts);
@@ -108,15 +111,24 @@ is_same_console(const VcrRecord *one, const VcrRecord *other)
            strcmp(one->service->console_type, other->service->console_type) == 0;
 }
 
+/* What it says is so now, as far as its libvirtd can tell. */
+static gboolean
+is_certain(const VcrRegistry *self, const VcrRecord *record)
+{
+    const Host *host = &self->hosts[record->host];
+
+    return host->is_listed &&
+           !g_hash_table_contains(host->hidden, record->service->domain_uuid);
+}
+
 /* While a guest migrates, and when a libvirtd is away from which it has gone. */
 static gboolean
 is_better(const VcrRegistry *self, const VcrRecord *one, const VcrRecord *other)
 {
-    gboolean one_listed = self->hosts[one->host].is_listed;
-    gboolean other_listed = self->hosts[other->host].is_listed;
+    gboolean one_certain = is_certain(self, one);
 
-    if (one_listed != other_listed)
-        return one_listed;
+    if (one_certain != is_certain(self, other))
+        return one_certain;
     return one->is_running && !other->is_running;
 }
 
@@ -159,7 +171,7 @@ look_up(const VcrRegistry *self, const char *digest, VcrRecord **record)
     *record = choose(self, candidates);
     if (*record == NULL)
         return VCR_AMBIGUOUS;
-    return self->hosts[(*record)->host].is_listed ? VCR_FOUND : VCR_AWAY;
+    return is_certain(self, *record) ? VCR_FOUND : VCR_AWAY;
 }
 
 /* --- changes --- */
@@ -247,6 +259,24 @@ tell_changes(VcrRegistry *self, GHashTable *before)
     g_hash_table_iter_init(&iter, before);
     while (g_hash_table_iter_next(&iter, &digest, &standing))
         tell_of(self, digest, standing);
+}
+
+/* Tells of what changed while it was neither served nor dead; what still is waits on. */
+static void
+settle(VcrRegistry *self, Host *host)
+{
+    GHashTableIter iter;
+    gpointer digest;
+    VcrRecord *record;
+
+    g_hash_table_iter_init(&iter, host->unsettled);
+    while (g_hash_table_iter_next(&iter, &digest, NULL)) {
+        VcrAnswer answer = look_up(self, digest, &record);
+        if (answer == VCR_FOUND)
+            tell(self, VCR_TOKEN_CHANGED, digest);
+        if (answer != VCR_AWAY)
+            g_hash_table_iter_remove(&iter);
+    }
 }
 
 /* --- updates --- */
@@ -340,11 +370,14 @@ replace_guest(VcrRegistry *self, guint host, const char *uuid, GPtrArray *record
         g_ptr_array_ref(old);
     note_standings(self, before, old);
     note_standings(self, before, records);
+    g_hash_table_remove(self->hosts[host].hidden, uuid);
     for (guint i = 0; old != NULL && i < old->len; i++)
         remove_record(self, g_ptr_array_index(old, i));
     for (guint i = 0; records != NULL && i < records->len; i++)
         add_record(self, g_ptr_array_index(records, i));
     tell_changes(self, before);
+    if (self->hosts[host].is_listed)
+        settle(self, &self->hosts[host]);
     if (records == NULL || records->len == 0) {
         g_hash_table_remove(guests, uuid);
         return;
@@ -358,6 +391,20 @@ vcr_registry_set_guest(VcrRegistry *self, guint host, const char *uuid, GPtrArra
 {
     g_rw_lock_writer_lock(&self->lock);
     replace_guest(self, host, uuid, records);
+    g_rw_lock_writer_unlock(&self->lock);
+}
+
+void
+vcr_registry_hide_guest(VcrRegistry *self, guint host, const char *uuid)
+{
+    g_autoptr(GHashTable) before = standings_new();
+
+    g_rw_lock_writer_lock(&self->lock);
+    GPtrArray *records = g_hash_table_lookup(self->hosts[host].guests, uuid);
+    note_standings(self, before, records);
+    if (records != NULL)
+        g_hash_table_add(self->hosts[host].hidden, g_strdup(uuid));
+    tell_changes(self, before);
     g_rw_lock_writer_unlock(&self->lock);
 }
 
@@ -383,21 +430,6 @@ note_host(const VcrRegistry *self, guint host, GHashTable *before)
     g_hash_table_iter_init(&iter, self->hosts[host].guests);
     while (g_hash_table_iter_next(&iter, NULL, &records))
         note_standings(self, before, records);
-}
-
-static void
-settle(VcrRegistry *self, Host *host)
-{
-    GHashTableIter iter;
-    gpointer digest;
-    VcrRecord *record;
-
-    g_hash_table_iter_init(&iter, host->unsettled);
-    while (g_hash_table_iter_next(&iter, &digest, NULL)) {
-        if (look_up(self, digest, &record) == VCR_FOUND)
-            tell(self, VCR_TOKEN_CHANGED, digest);
-    }
-    g_hash_table_remove_all(host->unsettled);
 }
 
 static void

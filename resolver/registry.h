@@ -31,7 +31,7 @@ typedef enum {
     VCR_FOUND,
     VCR_UNKNOWN,
     VCR_AMBIGUOUS, /* two consoles have the same token: neither is served */
-    VCR_AWAY,      /* the libvirtd that knows, or may know, it is not connected */
+    VCR_AWAY, /* the libvirtd that knows, or may know, it is not connected, or cannot tell */
 } VcrAnswer;
 
 /* What has happened to tokens, for whoever has opened a session by one. */
@@ -60,6 +60,11 @@ void vcr_registry_watch(VcrRegistry *self, VcrChanged changed, gpointer data);
 /* Takes records (of VcrRecord; nullable: none) in place of those that the guest had there. */
 void vcr_registry_set_guest(VcrRegistry *self, guint host, const char *uuid,
                             GPtrArray *records);
+
+/* The guest cannot be read: until it is set again, what it had there is neither served nor
+ * dead.
+ */
+void vcr_registry_hide_guest(VcrRegistry *self, guint host, const char *uuid);
 
 /* Forgets the guests of that libvirtd that are not in the set. uuids: keys, of char *. */
 void vcr_registry_keep_guests(VcrRegistry *self, guint host, GHashTable *uuids);

@@ -17,6 +17,17 @@ complain(const GError *error)
     return EXIT_CONFIG;
 }
 
+static int
+check(VcpConfig *config)
+{
+    g_autoptr(GError) error = NULL;
+
+    if (!vcp_daemon_check(config, &error))
+        return complain(error);
+    puts("virtconsoleproxyd: the configuration is good");
+    return EXIT_SUCCESS;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -26,13 +37,15 @@ main(int argc, char **argv)
     g_autoptr(VcpConfig) config = vcp_config_parse(argc, argv, &error);
     if (config == NULL)
         return complain(error);
-    if (config->version) {
+    if (config->common.version) {
         printf("virtconsoleproxyd %s\n", VC_VERSION);
         return EXIT_SUCCESS;
     }
 
-    vc_log_init(config->shown);
+    vc_log_init(config->common.shown);
     vc_json_init();
+    if (config->common.check_config)
+        return check(config);
     g_autoptr(VcpDaemon) daemon = vcp_daemon_new(config, &error);
     if (daemon == NULL)
         return complain(error);

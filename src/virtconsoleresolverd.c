@@ -19,6 +19,17 @@ complain(const GError *error)
     return EXIT_CONFIG;
 }
 
+static int
+check(VcrConfig *config)
+{
+    g_autoptr(GError) error = NULL;
+
+    if (!vcr_daemon_check(config, &error))
+        return complain(error);
+    puts("virtconsoleresolverd: the configuration is good");
+    return EXIT_SUCCESS;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -28,14 +39,16 @@ main(int argc, char **argv)
     g_autoptr(VcrConfig) config = vcr_config_parse(argc, argv, &error);
     if (config == NULL)
         return complain(error);
-    if (config->version) {
+    if (config->common.version) {
         printf("virtconsoleresolverd %s\n", VC_VERSION);
         return EXIT_SUCCESS;
     }
 
-    vc_log_init(config->shown);
+    vc_log_init(config->common.shown);
     vc_json_init();
     vcr_xml_init();
+    if (config->common.check_config)
+        return check(config);
     g_autoptr(VcrDaemon) daemon = vcr_daemon_new(config, &error);
     if (daemon == NULL)
         return complain(error);

@@ -24,6 +24,8 @@ PROGRAMS = {PROXY: "VCP_BINARY", RESOLVER: "VCR_BINARY", ADM: "VCR_ADM_BINARY"}
 MAN = {PROXY: "docs/man/virtconsoleproxyd.8.rst", RESOLVER: "docs/man/virtconsoleresolverd.8.rst",
        ADM: "docs/man/virtconsoleresolveradm.1.rst"}
 DAEMONS = (PROXY, RESOLVER)
+CONF = {PROXY: "conf/virtconsoleproxyd.conf", RESOLVER: "conf/virtconsoleresolverd.conf"}
+NO_KEYS = {"help", "version", "config", "check-config"}
 API = "docs/resolver-api.yaml"
 DIRECTORIES = ("proxy", "resolver")      # whose README has a bullet for each file
 UNPROMISED = {"config"}                  # reasons that reach neither a client nor a browser
@@ -417,55 +419,67 @@ class Examples(case.Case):
                 proxy.wait_line(rf'not reloaded.*"{field}"', after=mark)
 
 
-class Units(case.Case):
-    def unit(self, name):
-        return code_block("README.md", "ini", f"/{name} ")
+class ConfigurationFiles(unittest.TestCase):
+    """Those of conf/: every option, commented out, with its default."""
 
-    def flags(self, name):
-        """Those of the unit's command, for a start_...() of the lab."""
-        path, *flags = re.search(r"^ExecStart=(.*)$", self.unit(name), re.MULTILINE)[1].split()
-        self.assertEqual(os.path.basename(path), name)
-        given = dict(flag.split("=", 1) if "=" in flag else (flag, True) for flag in flags)
-        return {flag[2:].replace("-", "_"): value for flag, value in given.items()}
+    def keys(self, name):
+        """Key -> (value, the comment above it)."""
+        found = re.findall(r"((?:^# .*\n)*)^#([a-z-]+)=(.*)$", read(CONF[name]), re.MULTILINE)
+        self.assertEqual(len(found), len({key for _, key, _ in found}), "a key is there twice")
+        return {key: (value, comment) for comment, key, value in found}
 
-    def test_command_of_the_proxy(self):
-        """It starts, with the lab's files in place of those of a real machine."""
-        flags = self.flags(PROXY)
-        self.assertIn("web_dir", flags)
-        flags["web_dir"] = str(TOP / "web")
-        proxy = self.start_daemon(**flags)
-        self.assertEqual(proxy.request("/healthz").status, 200)
-        self.assertEqual(proxy.request("/console.html").status, 200)
-
-    def test_command_of_the_resolver(self):
-        flags = {f"--{name.replace('_', '-')}": value for name, value in self.flags(RESOLVER).items()}
-        self.assertLessEqual({flag[2:] for flag in flags}, set(help_flags(RESOLVER)))
-        uri, _, host = flags["--domain-address"].rpartition("=")
-        self.assertEqual(uri, help_flags(RESOLVER)["connect"])
-        nowhere = "qemu+unix:///system?socket=/nonexistent"
-        lab_files = {name: None for name in flags if name.startswith("--listen-tls-")}
-        resolver = resolverd.Resolverd(
-            case.new_directory("resolverd"), case.certificates(), [nowhere], wait=False,
-            flags={**{name: value for name, value in flags.items() if name not in lab_files},
-                   "--listen-addr": "127.0.0.1:0", "--domain-address": f"{nowhere}={host}"})
-        self.addCleanup(case.check_end, resolver)
-        self.assertEqual(resolver.get("/healthz").status, 200)
-        self.assertEqual(resolver.get("/readyz").status, 503)
-
-    def test_systemd_accepts_them(self):
-        analyze = shutil.which("systemd-analyze")
-        if not analyze:
-            self.skipTest("no systemd-analyze on this machine")
+    def test_every_option(self):
         for name in DAEMONS:
-            path = os.path.join(case.new_directory("unit"), f"{name}.service")
-            text = re.sub(r"^ExecStart=\S+", f"ExecStart={program.path_from(PROGRAMS[name])}", self.unit(name),
-                          flags=re.MULTILINE)
-            text = re.sub(r"^Documentation=.*\n", "", text, flags=re.MULTILINE)     # not installed here
-            pathlib.Path(path).write_text(text, encoding="utf-8")
-            done = subprocess.run([analyze, "verify", "--man=no", path], stdin=subprocess.DEVNULL, text=True,
-                                  check=False, capture_output=True, timeout=60)
             with self.subTest(name):
-                self.assertEqual([line for line in done.stderr.splitlines() if f"{name}.service" in line], [])
+                expected = {flag for flag in help_flags(name) if len(flag) > 1} - NO_KEYS
+                self.assertEqual(set(self.keys(name)), expected)
+
+    def test_defaults(self):
+        for name in DAEMONS:
+            shown = help_text(program.path_from(PROGRAMS[name]))
+            for key, (value, comment) in self.keys(name).items():
+                default = help_flags(name)[key]
+                with self.subTest(name, key=key):
+                    self.assertTrue(comment)
+                    if not re.search(rf"--{key}=", shown):
+                        self.assertEqual(value, "false")
+                    elif value != default:
+                        self.assertRegex(comment, "Default: " + re.escape((default or "none").replace("--", "")))
+
+    def test_all_of_it_is_understood(self):
+        """With no comments left."""
+        for name in DAEMONS:
+            text = re.sub(r"^#(?=[a-z-]+=)", "", read(CONF[name]), flags=re.MULTILINE)
+            text = re.sub(r"^web-dir=.*$", f"web-dir={TOP}/web", text, flags=re.MULTILINE)
+            path = pathlib.Path(case.new_directory("conf"), "all.conf")
+            path.write_text(text, encoding="utf-8")
+            for flags, status in ((["--version"], 0), (["--check-config", "--listen-addr=nowhere"], 2)):
+                done = subprocess.run([program.path_from(PROGRAMS[name]), f"--config={path}", *flags], text=True,
+                                      stdin=subprocess.DEVNULL, check=False, capture_output=True, timeout=60)
+                with self.subTest(name, flags=flags):
+                    self.assertEqual(done.returncode, status, done.stderr)
+
+    def test_those_of_the_readme(self):
+        """Its pieces for each daemon, one after the other."""
+        for name, group in ((PROXY, "[proxy]"), (RESOLVER, "[resolver]")):
+            blocks = [block for block in code_blocks(read("README.md"), "ini") if block.startswith(group)]
+            self.assertTrue(blocks)
+            for block in blocks:
+                path = pathlib.Path(case.new_directory("conf"), "readme.conf")
+                path.write_text(re.sub(r"^web-dir=.*$", f"web-dir={TOP}/web", block, flags=re.MULTILINE),
+                                encoding="utf-8")
+                done = subprocess.run([program.path_from(PROGRAMS[name]), f"--config={path}", "--version"], text=True,
+                                      stdin=subprocess.DEVNULL, check=False, capture_output=True, timeout=60)
+                with self.subTest(name, block=block):
+                    self.assertEqual(done.returncode, 0, done.stderr)
+
+    def test_options_that_need_a_restart(self):
+        """The manual pages name those of the source."""
+        for name, source in ((PROXY, "proxy/config.c"), (RESOLVER, "resolver/config.c")):
+            listed = re.search(r"\bat_start\[\] = \{(.*?)NULL", read(source), re.DOTALL)[1]
+            text = re.search(r"count at the start only,.*?changed:(.*?)\.$", read(MAN[name]), re.DOTALL | re.MULTILINE)[1]
+            with self.subTest(name):
+                self.assertEqual(re.findall(r"``([a-z-]+)``", text), re.findall(r'"([a-z-]+)"', listed))
 
 
 class Certificates(case.Case):

@@ -71,6 +71,19 @@ class One(Case):
         resolver.wait_line("guests that cannot be read.*: 1$")
         self.assertEqual(resolver.query(self.console.token).status, 200)
 
+    def test_guest_that_cannot_be_read_any_more(self):
+        """Nobody knows whether its token is still good, so it is neither served nor dead."""
+        big = "<big>" + ">" * 100_000 + "</big>"        # four times that in XML
+        uris = [f"urn:big{i}" for i in range(11)]
+        for uri in uris:
+            self.daemon.virsh("metadata", "demo", uri, "--live", "--key", "b", "--set", big)
+        self.resolver.wait_status(self.console.token, 503)
+        resolverd.set_token(self.daemon, self.console.secret, "another")
+        self.assertEqual(self.resolver.get("/readyz").status, 200)
+        self.daemon.virsh("metadata", "demo", uris[0], "--live", "--remove")
+        self.resolver.wait_status("another", 200)
+        self.assertEqual(self.resolver.query(self.console.token).status, 404)
+
     def test_terminated_goes_down_in_time(self):
         self.daemon.terminate()
         self.resolver.wait_status(self.console.token, 503)

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """virtconsoleresolverd's start, and who gets which answer."""
 import os
+import resource
 import signal
 import socket
 import ssl
@@ -201,6 +202,20 @@ class Requests(case.Case):
         while self.resolver.descriptors() > before + 5:
             self.assertLess(time.monotonic(), deadline)
             time.sleep(0.02)
+
+
+class Crowd(case.Case):
+    def test_one_address_does_not_keep_others_out(self):
+        """Connections that say nothing, more than there may be in all."""
+        hard = max(resource.getrlimit(resource.RLIMIT_NOFILE)[1], 8192)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (8192, hard))
+        resolver = self.start_resolver(NOWHERE, wait=False)
+        resolver.wait_line("ready$")
+        crowd = [socket.create_connection(("127.0.0.1", resolver.port), source_address=("127.0.0.2", 0))
+                 for _ in range(4200)]
+        self.assertEqual(resolver.query("any").status, 503)
+        for sock in crowd:
+            sock.close()
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ ECHOES = 200
 P95 = 0.05                # seconds
 MEMORY = 2 << 20
 SMALL = 1000
+GATHERED = 0.005          # seconds for which small pieces wait for more
 BLOCK = b"." * 65536
 
 
@@ -84,6 +85,25 @@ class Flood(case.Case):
             rate = count / (time.monotonic() - begin) / 1e6
             tap.diagnose(f"fake: {rate:.0f} MB/s, p95 of an echo {p95 * 1000:.1f} ms")
             self.assertLess(p95, P95)
+
+    def test_single_bytes_are_gathered(self):
+        """One at a time, as a slow line has them: a frame for each few milliseconds, none for each byte."""
+        took = []
+
+        def handler(stream):
+            begin = time.monotonic()
+            for _ in range(SMALL):
+                stream.write(b".")
+                time.sleep(0.001)        # the line's own pace
+            took.append(time.monotonic() - begin)
+
+        with fakes.Server(handler) as server:
+            self.start({"tok": serial(server.address, insecure=True)})
+            sock = self.websocket(self.proxy, "tok")
+            sock.read(SMALL)
+            sock.wait_close()
+        tap.diagnose(f"{SMALL} bytes within {took[0]:.2f} s in {sock.frames} frames")
+        self.assertLess(sock.frames, took[0] / GATHERED * 1.2 + 20)
 
     def test_nobody_reads(self):
         """A browser that does not read, and a console that prints: bounded, and it ends well."""

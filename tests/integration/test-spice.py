@@ -43,6 +43,12 @@ class SpiceCase(case.Case):
         self.assert_plain(close.reason)
         return refused.exception.error, close.code
 
+    def end(self, main, channels):
+        """Closes the main channel; the others hear of it."""
+        main.sock.close()
+        for channel in channels.values():
+            self.assertEqual(channel.sock.wait_close().code, ENDED)
+
     def assert_types(self, vm, inputs):
         """A key that is pressed on this channel arrives in the guest."""
         spice.type_key(inputs, SCANCODE_A)
@@ -70,10 +76,9 @@ class Session(SpiceCase):
     def setUpClass(cls):
         cls.vm = case.make_guest(spice="tls", spice_password=PASSWORD)
         cls.addClassCleanup(cls.vm.stop)
-
-    def setUp(self):
-        service = self.service(self.vm, password=PASSWORD)
-        self.proxy = self.start_daemon({
+        service = {"type": "spice", "address": f"localhost:{cls.vm.spice_port}",
+                   "password": PASSWORD}
+        cls.proxy = cls.start_class_daemon({
             "multi": service, "other": service, "single": {**service, "singleUse": True},
             "single2": {**service, "singleUse": True}})
 
@@ -82,9 +87,7 @@ class Session(SpiceCase):
         # nobody else gets in with the token while it lives, and the session goes on
         self.assertEqual(self.refusal(self.proxy, "single"), (spice.PERMISSION_DENIED, TOKEN))
         self.assert_types(self.vm, channels[INPUTS])
-        main.sock.close()
-        for channel in channels.values():
-            self.assertEqual(channel.sock.wait_close().code, ENDED)
+        self.end(main, channels)
         # nor after it
         self.assertEqual(self.refusal(self.proxy, "single"), (spice.PERMISSION_DENIED, TOKEN))
         self.assertEqual(self.refusal(self.proxy, "single", session, INPUTS),
@@ -100,15 +103,14 @@ class Session(SpiceCase):
         # one main channel at a time: a second one would end the first in QEMU
         self.assertEqual(self.refusal(self.proxy, "multi"), (spice.PERMISSION_DENIED, IN_USE))
         self.assert_types(self.vm, channels[INPUTS])
-        main.sock.close()
-        channels[INPUTS].sock.wait_close()
-        main, _, _ = self.whole_session(self.proxy, self.vm, "multi")
-        main.sock.close()
+        self.end(main, channels)
+        main, _, channels = self.whole_session(self.proxy, self.vm, "multi")
+        self.end(main, channels)
 
     def test_clients_password_does_not_matter(self):
         main, session, _ = self.main(self.proxy, "multi", password="whatever the page has")
-        self.channel(self.proxy, "multi", session, INPUTS, password="")
-        main.sock.close()
+        inputs = self.channel(self.proxy, "multi", session, INPUTS, password="")
+        self.end(main, {INPUTS: inputs})
 
     def test_guessed_id(self):
         main, session, _ = self.main(self.proxy, "multi")
@@ -122,7 +124,7 @@ class Session(SpiceCase):
         self.assertEqual(self.vm.spice_channels(), before)
         inputs = self.channel(self.proxy, "multi", session, INPUTS)
         self.assert_types(self.vm, inputs)
-        main.sock.close()
+        self.end(main, {INPUTS: inputs})
 
     def test_before_the_main_channel(self):
         self.assertEqual(self.refusal(self.proxy, "multi", 1234, INPUTS),
@@ -158,8 +160,9 @@ class Session(SpiceCase):
         # closed, it can be opened again
         inputs.sock.close()
         guest.wait_until(lambda: INPUTS not in self.vm.spice_channels(), "QEMU noticed")
-        self.assert_types(self.vm, self.channel(self.proxy, "multi", session, INPUTS))
-        main.sock.close()
+        inputs = self.channel(self.proxy, "multi", session, INPUTS)
+        self.assert_types(self.vm, inputs)
+        self.end(main, {INPUTS: inputs})
 
     def test_main_with_an_id(self):
         main, session, channels = self.whole_session(self.proxy, self.vm, "multi")
@@ -169,7 +172,7 @@ class Session(SpiceCase):
         self.assertEqual(self.refusal(self.proxy, "other", 0, (spice.MAIN, 1)),
                          (spice.CHANNEL_NOT_AVAILABLE, POLICY))
         self.assert_types(self.vm, channels[INPUTS])
-        main.sock.close()
+        self.end(main, channels)
 
     def test_channel_that_is_plugged_in_late(self):
         main, session, _ = self.main(self.proxy, "multi")
@@ -190,8 +193,9 @@ class Session(SpiceCase):
         session = main.init()
         main.attach()
         self.assertEqual(main.channels(), {DISPLAY, INPUTS, CURSOR})
-        self.assert_types(self.vm, self.channel(self.proxy, "single2", session, INPUTS))
-        main.sock.close()
+        inputs = self.channel(self.proxy, "single2", session, INPUTS)
+        self.assert_types(self.vm, inputs)
+        self.end(main, {INPUTS: inputs})
 
     def test_sasl_and_migration_are_not_offered(self):
         main = spice.Channel(self.websocket(self.proxy, "multi"))
@@ -218,7 +222,6 @@ class Session(SpiceCase):
             self.assert_shows(display)
             getattr(main.sock, end)()
             self.assertEqual(display.sock.wait_close().code, ENDED, end)
-            self.proxy.wait_idle()
         guest.wait_until(lambda: not self.vm.spice_channels(), "QEMU noticed")
 
 
@@ -231,6 +234,19 @@ class Guests(SpiceCase):
         for channel in (main, *channels.values()):
             self.assertEqual(channel.sock.wait_close().code, ENDED)
         proxy.wait_idle()
+
+    def test_left_at_once(self):
+        """spice-server 0.15 does not survive a display that goes as soon as it has come."""
+        vm = self.start_guest(spice="tls")
+        proxy = self.start_daemon({"t": self.service(vm)})
+        for _ in range(5):
+            main, session, _ = self.main(proxy, "t")
+            display = self.channel(proxy, "t", session, DISPLAY)
+            display.sock.drop()
+            main.sock.drop()
+            proxy.wait_idle()
+        main, _, _ = self.whole_session(proxy, vm, "t")
+        self.assertEqual(vm.status(), "running")
 
     def test_two_stay_apart(self):
         """One session each, at once; the id of one is no key to the other."""
@@ -320,12 +336,11 @@ class Certificates(SpiceCase):
             "part": self.service(self.vm, tlsSubject="CN=hypervisor2"),
             "both": self.service(self.vm, tlsSubject=subject, tlsServerName="x.example")})
         for token in ("subject", "both"):
-            main, _, _ = self.whole_session(proxy, self.vm, token)
-            main.sock.close()
-            proxy.wait_idle()
+            main, _, channels = self.whole_session(proxy, self.vm, token)
+            self.end(main, channels)
         for token in ("name", "other", "part"):
             self.assertEqual(self.outcome_of(proxy, token), 4502, token)
-        self.assertFalse(self.vm.spice_channels())
+        guest.wait_until(lambda: not self.vm.spice_channels(), "QEMU noticed the end of the others")
 
     def test_subject_of_another_ca(self):
         directory = self.certs.qemu_dir("rogue", names=("hypervisor2.example",), cn="hypervisor2",
@@ -360,6 +375,41 @@ class Expiry(SpiceCase):
         self.assertEqual(self.websocket(proxy, "t").wait_close().code, TOKEN)
 
 
+class ReconnectWindow(SpiceCase):
+    def test_same_client(self):
+        """A page that is reloaded; one session at a time all the same, and nobody else."""
+        vm = self.start_guest(spice="tls")
+        proxy = self.start_daemon({"t": self.service(vm, singleUse=True)}, reconnect_window=600)
+        for _ in range(2):
+            main, _, channels = self.whole_session(proxy, vm, "t")
+            self.assertEqual(self.refusal(proxy, "t"), (spice.PERMISSION_DENIED, IN_USE))
+            self.end(main, channels)
+        stranger = spice.Channel(self.websocket(proxy, "t", source="127.0.0.2"))
+        with self.assertRaises(spice.Refused):
+            stranger.link()
+        self.assertEqual(stranger.sock.wait_close().code, TOKEN)
+
+
+class Changes(SpiceCase):
+    def test_token_that_changes_its_type(self):
+        """While its session lives; what comes then is a session of another kind, and counts."""
+        vm = self.start_guest(spice="tls")
+        other = self.start_guest(serial="tls raw")
+        proxy = self.start_daemon({"t": self.service(vm)}, max_sessions_per_token=2)
+        main, _, channels = self.whole_session(proxy, vm, "t")
+        mark = proxy.mark()
+        proxy.write_tokens({"t": case.serial(other.serial_address)})
+        proxy.reload()
+        proxy.wait_line("reloaded", after=mark)
+        sock = self.websocket(proxy, "t")
+        sock.write(b"x")
+        self.assertEqual(sock.read(1), b"x")
+        self.assertEqual(self.websocket(proxy, "t").wait_close().code, 4409)
+        self.assert_types(vm, channels[INPUTS])
+        sock.close()
+        main.sock.close()
+
+
 class Limits(SpiceCase):
     def test_all_channels_are_one_session(self):
         vm = self.start_guest(spice="tls")
@@ -371,9 +421,9 @@ class Limits(SpiceCase):
         self.assertIn(proxy.upgrade("/websockify?token=u").status, (429, 503))
         channels[INPUTS].sock.close()
         guest.wait_until(lambda: INPUTS not in vm.spice_channels(), "QEMU noticed")
-        self.assert_types(vm, self.channel(proxy, "t", session, INPUTS))
-        main.sock.close()
-        channels[DISPLAY].sock.wait_close()
+        channels[INPUTS] = self.channel(proxy, "t", session, INPUTS)
+        self.assert_types(vm, channels[INPUTS])
+        self.end(main, channels)
         proxy.wait_idle()
         self.whole_session(proxy, vm, "u")
 

@@ -147,7 +147,7 @@ class Options(Start):
         resolver-tls-cert resolver-tls-key resolver-tls-ca allowed-origin require-origin web-dir
         workers connect-timeout handshake-timeout resolver-timeout keepalive write-timeout
         max-sessions max-sessions-per-token max-sessions-per-console max-sessions-per-address
-        log-level help version""".split()
+        trusted-proxy proxy-protocol allowed-target token-failures log-level help version""".split()
 
     def test_help(self):
         done = daemon.run("--help")
@@ -220,7 +220,7 @@ class Options(Start):
     def test_numbers(self):
         for flag in ("workers", "connect-timeout", "handshake-timeout", "resolver-timeout",
                      "keepalive", "write-timeout", "max-sessions", "max-sessions-per-token",
-                     "max-sessions-per-console", "max-sessions-per-address"):
+                     "max-sessions-per-console", "max-sessions-per-address", "token-failures"):
             for value in ("-1", "x", "", "1x", "99999999999999999999", "1.5.2"):
                 with self.subTest(flag, value=value):
                     self.fails("--" + flag, **{flag.replace("-", "_"): value})

@@ -72,12 +72,12 @@ class Case(unittest.TestCase):
     def certs(self):
         return certificates()
 
-    def start_daemon(self, tokens=None, environment=None, **flags):
+    def start_daemon(self, tokens=None, environment=None, passed=(), **flags):
         """A daemon for this test; flags as listen_addr="..." (see daemon.command_line).
 
         At the end of the test it must go down with status 0 and within the promised time.
         """
-        one = make_daemon(tokens, environment, **flags)
+        one = make_daemon(tokens, environment, passed, **flags)
         self.addCleanup(check_end, one)
         return one
 
@@ -170,9 +170,9 @@ class Case(unittest.TestCase):
             self.skipTest("memory figures mean nothing under a sanitizer")
 
 
-def make_daemon(tokens=None, environment=None, **flags):
+def make_daemon(tokens=None, environment=None, passed=(), **flags):
     return daemon.Daemon(new_directory("daemon"), certificates(), tokens,
-                         {_flag(name): value for name, value in flags.items()}, environment)
+                         {_flag(name): value for name, value in flags.items()}, environment, passed)
 
 
 def make_libvirtd(**options):
@@ -182,10 +182,11 @@ def make_libvirtd(**options):
     return libvirtd.Libvirtd(new_directory("libvirtd"), certificates(), **options)
 
 
-def make_resolver(libvirtds, wait=True, **flags):
+def make_resolver(libvirtds, wait=True, environment=None, passed=(), **flags):
     uris = [one if isinstance(one, str) else one.uri for one in libvirtds]
     return resolverd.Resolverd(new_directory("resolverd"), certificates(), uris,
-                               {_flag(name): value for name, value in flags.items()}, wait=wait)
+                               {_flag(name): value for name, value in flags.items()},
+                               environment, wait, passed)
 
 
 def check_end(one):

@@ -26,9 +26,9 @@ def is_sanitized():
     return _program.is_sanitized(program())
 
 
-def run(*arguments, timeout=START_TIMEOUT):
+def run(*arguments, **options):
     """Runs the program to its end (for --help and failing starts); the CompletedProcess."""
-    return _program.run(program(), *arguments, timeout=timeout)
+    return _program.run(program(), *arguments, **options)
 
 
 def default_flags(directory, certs):
@@ -42,12 +42,14 @@ def default_flags(directory, certs):
         "--connect-tls-ca": certs.ca,
         "--resolver-tokens": os.path.join(directory, "tokens.json"),
         "--workers": "2",
+        # many tests bring unknown tokens, all from one address
+        "--token-failures": "0",
         "--log-level": "debug",
     }
 
 
 class Daemon(Program):
-    def __init__(self, directory, certs, tokens=None, flags=None, environment=None):
+    def __init__(self, directory, certs, tokens=None, flags=None, environment=None, passed=()):
         self.directory = directory
         self.certs = certs
         os.makedirs(directory, exist_ok=True)
@@ -55,7 +57,7 @@ class Daemon(Program):
         self.flags.update(flags or {})
         self.tokens_path = os.path.join(directory, "tokens.json")
         self.write_tokens(tokens or {})
-        super().__init__(program(), self.flags, environment)
+        super().__init__(program(), self.flags, environment, passed)
 
     def write_tokens(self, tokens):
         """tokens: the table, or text for a broken file."""

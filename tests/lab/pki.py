@@ -10,6 +10,8 @@
     certs.qemu_dir("b", names=["guest-b.example"])
     certs.issue("odd", names=[...], expired=True)     # any other certificate, see issue()
 
+    certs.crl("lists", pair)                          # a revocation list with pair on it
+
 Everything but the first four is made when first asked for; one certificate takes about 20 ms.
 """
 import os
@@ -75,7 +77,7 @@ class Pki:
             return self._certificate(f"ca-{name}", lines, signer)
 
     def issue(self, label, names=LOCALHOST, purposes=("server", "client"), cn=None,
-              authority="main", expired=False, future=False, chain=False):
+              authority="main", expired=False, future=False, chain=False, rsa=False):
         """A certificate under a label of its own; the same label gives the same certificate.
 
         names     host names and IP addresses for subjectAltName; () for none at all
@@ -83,6 +85,7 @@ class Pki:
         purposes  of "server" and "client": extended key usage
         authority label of the CA that signs
         chain     signed by an intermediate CA, whose certificate follows in the file
+        rsa       an RSA key of 2048 bits
         """
         with self._lock:
             lines = [f"cn = {cn or (names[0] if names else label)}", "signing_key"]
@@ -93,7 +96,22 @@ class Pki:
                 signer = self.authority(f"{authority}-intermediate", parent=authority)
             else:
                 signer = self.authority(authority)
-            return self._certificate(label, lines, signer, append_signer=chain)
+            return self._certificate(label, lines, signer, append_signer=chain, rsa=rsa)
+
+    def crl(self, label, *revoked, authority="main", expired=False):
+        """A revocation list of a CA, with these Pairs on it -> its path."""
+        with self._lock:
+            path, ca = self._path(label, "crl"), self.authority(authority)
+            lines = _update(expired)
+            template_path = os.path.join(self.directory, f"{label}.template")
+            _write(template_path, "\n".join(lines) + "\n")
+            command = ["--template", template_path, "--load-ca-privkey", ca.key,
+                       "--load-ca-certificate", ca.cert, "--outfile", path]
+            if revoked:
+                _write(path + ".revoked", "".join(read(pair.cert) for pair in revoked))
+                command += ["--load-certificate", path + ".revoked"]
+            _certtool("--generate-crl", *command)
+            return path
 
     def qemu_dir(self, label="qemu", client_ca="main", **options):
         """A directory for QEMU's tls-creds-x509 object (and libvirt's *_tls_x509_cert_dir).
@@ -112,12 +130,12 @@ class Pki:
                 os.symlink(source, os.path.join(directory, name))
             return directory
 
-    def _certificate(self, label, template, signer, append_signer=False):
+    def _certificate(self, label, template, signer, append_signer=False, rsa=False):
         pair = Pair(self._path(label, "cert"), self._path(label, "key"))
         if os.path.exists(pair.cert):
             return pair
-        _certtool("--generate-privkey", "--key-type", "ecdsa", "--curve", "secp256r1",
-                  "--outfile", pair.key)
+        kind = ("rsa", "--bits", "2048") if rsa else ("ecdsa", "--curve", "secp256r1")
+        _certtool("--generate-privkey", "--key-type", *kind, "--outfile", pair.key)
         template_path = os.path.join(self.directory, f"{label}.template")
         _write(template_path, "\n".join(["organization = console lab"] + template) + "\n")
         # written under another name first: a certificate that exists is a complete one
@@ -158,6 +176,13 @@ def _validity(expired, future):
         return ["expiration_days = 3650"]
     begin, end = EXPIRED if expired else FUTURE
     return [f'activation_date = "{begin}"', f'expiration_date = "{end}"']
+
+
+def _update(expired):
+    if not expired:
+        return ["expiration_days = 3650"]
+    begin, end = EXPIRED
+    return [f'crl_this_update_date = "{begin}"', f'crl_next_update_date = "{end}"']
 
 
 def _certtool(*arguments):

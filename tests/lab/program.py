@@ -4,6 +4,7 @@
 A Program is started by its maker, which waits until the log says that it is ready. stop() ends it with
 SIGTERM and gives the exit status. It dies with the test.
 """
+import fcntl
 import os
 import re
 import signal
@@ -38,10 +39,32 @@ def is_sanitized(path):
     return b"__asan_init" in content or b"__tsan_init" in content
 
 
-def run(path, *arguments, timeout=START_TIMEOUT):
+FIRST_PASSED = 3          # as in sd_listen_fds(3)
+OUT_OF_THE_WAY = 200      # above what bash and the program open themselves
+
+
+def run(path, *arguments, timeout=START_TIMEOUT, passed=()):
     """Runs a program to its end (for --help and failing starts); the CompletedProcess."""
-    return subprocess.run([path, *arguments], stdin=subprocess.DEVNULL, text=True, capture_output=True,
-                          timeout=timeout)
+    with _Passing(passed) as passing:
+        return subprocess.run([*passing.command, path, *arguments], stdin=subprocess.DEVNULL, text=True,
+                              capture_output=True, timeout=timeout, pass_fds=passing.fds)
+
+
+class _Passing:
+    """Passes sockets to a program as a service manager does, by the command before its own."""
+
+    def __init__(self, sockets):
+        self.fds = [fcntl.fcntl(one.fileno(), fcntl.F_DUPFD_CLOEXEC, OUT_OF_THE_WAY) for one in sockets]
+        moves = " ".join(f"{FIRST_PASSED + i}<&{fd} {fd}<&-" for i, fd in enumerate(self.fds))
+        self.command = ["bash", "-c", f'exec {moves}; LISTEN_PID=$$ LISTEN_FDS={len(self.fds)} exec "$@"',
+                        "bash"] if self.fds else []
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for fd in self.fds:
+            os.close(fd)
 
 
 def command_line(flags):
@@ -57,16 +80,18 @@ def command_line(flags):
 
 
 class Program:
-    def __init__(self, path, flags, environment=None):
+    def __init__(self, path, flags, environment=None, passed=()):
+        """passed: listening sockets, as a service manager's."""
         self.lines = []
         self._changed = threading.Condition()
         self._ended = False
         self._terminated = False
         # setpriv: a test that is killed must not leave its daemon behind
-        self.process = subprocess.Popen(
-            ["setpriv", "--pdeathsig", "KILL", path, *command_line(flags)],
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-            env={**os.environ, **(environment or {})})
+        with _Passing(passed) as passing:
+            self.process = subprocess.Popen(
+                [*passing.command, "setpriv", "--pdeathsig", "KILL", path, *command_line(flags)],
+                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                env={**os.environ, **(environment or {})}, pass_fds=passing.fds)
         self._reader = threading.Thread(target=self._collect, daemon=True)
         self._reader.start()
         started.append(self)

@@ -35,7 +35,7 @@ def run(*arguments, **options):
 
 
 class Resolverd(Program):
-    def __init__(self, directory, certs, uris, flags=None, environment=None, wait=True):
+    def __init__(self, directory, certs, uris, flags=None, environment=None, wait=True, passed=()):
         self.directory = directory
         self.certs = certs
         self.client = certs.proxy_client
@@ -49,7 +49,8 @@ class Resolverd(Program):
             "--log-level": "debug",
         }
         self.flags.update(flags or {})
-        super().__init__(program(), self.flags, {**_sanitizer_options(), **(environment or {})})
+        environment = {**_sanitizer_options(), **(environment or {})}
+        super().__init__(program(), self.flags, environment, passed)
         if wait:
             self.wait_ready()
 

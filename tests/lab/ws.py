@@ -279,6 +279,12 @@ class AsyncWebSocket:
         del self._stream[:count]
         return data
 
+    async def read_some(self):
+        """The payload of the next frame of data."""
+        while (frame := await self._frame()).opcode not in (BINARY, CONTINUATION):
+            pass
+        return frame.payload
+
     async def wait_close(self):
         try:
             while True:

@@ -116,10 +116,9 @@ test_without_port(void)
     static const struct {
         const char *peer, *host;
     } peers[] = {
-        {"192.0.2.1:1234", "192.0.2.1"},
-        {"[2001:db8::1]:1", "[2001:db8::1]"},
-        {"unix:/run/proxy", NULL},
-        {"unix", NULL},
+        {"192.0.2.1:1234", "192.0.2.1"}, {"[2001:db8::1]:1", "[2001:db8::1]"},
+        {"192.0.2.1", "192.0.2.1"},      {"[2001:db8::1]", "[2001:db8::1]"},
+        {"unix:/run/proxy", NULL},       {"unix", NULL},
     };
 
     for (gsize i = 0; i < G_N_ELEMENTS(peers); i++) {

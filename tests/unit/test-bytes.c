@@ -97,10 +97,12 @@ test_full(Fixture *self, gconstpointer data G_GNUC_UNUSED)
 }
 
 static void
-test_little_endian(Fixture *self G_GNUC_UNUSED, gconstpointer data G_GNUC_UNUSED)
+test_in_place(Fixture *self G_GNUC_UNUSED, gconstpointer data G_GNUC_UNUSED)
 {
     guint8 bytes[] = {0xfe, 0xdc, 0xba, 0x98, 0x76};
 
+    g_assert_cmphex(vc_get_u16be(bytes), ==, 0xfedc);
+    g_assert_cmphex(vc_get_u32be(bytes), ==, 0xfedcba98);
     g_assert_cmphex(vc_get_u16le(bytes), ==, 0xdcfe);
     g_assert_cmphex(vc_get_u32le(bytes), ==, 0x98badcfe);
     vc_set_u32le(bytes + 1, 0x01020384);
@@ -113,7 +115,7 @@ static const struct {
 } tests[] = {
     {"/bytes/order", test_order},       {"/bytes/peek", test_peek},
     {"/bytes/extremes", test_extremes}, {"/bytes/short", test_short},
-    {"/bytes/full", test_full},         {"/bytes/little-endian", test_little_endian},
+    {"/bytes/full", test_full},         {"/bytes/in-place", test_in_place},
 };
 
 int

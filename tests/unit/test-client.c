@@ -132,6 +132,7 @@ judge(int fd, const char *priority, char **allowed, char **name)
 {
     g_autofree char *ca = certs_path(directory, "ca.pem");
     gnutls_certificate_credentials_t credentials;
+    gnutls_x509_trust_list_t trust;
     gnutls_session_t session;
 
     gnutls_certificate_allocate_credentials(&credentials);
@@ -141,7 +142,12 @@ judge(int fd, const char *priority, char **allowed, char **name)
     gnutls_init(&session, GNUTLS_SERVER | GNUTLS_NO_SIGNAL);
     gnutls_certificate_server_set_request(session, GNUTLS_CERT_REQUEST);
     shake_hands(session, fd, priority, credentials);
-    VcrClientVerdict verdict = vcr_client_check(session, allowed, name);
+    gnutls_x509_trust_list_init(&trust, 0);
+    g_assert_cmpint(
+        gnutls_x509_trust_list_add_trust_file(trust, ca, NULL, GNUTLS_X509_FMT_PEM, 0, 0), ==,
+        1);
+    VcrClientVerdict verdict = vcr_client_check(session, trust, allowed, name);
+    gnutls_x509_trust_list_deinit(trust, 1);
     gnutls_deinit(session);
     gnutls_certificate_free_credentials(credentials);
     return verdict;

@@ -51,13 +51,17 @@ static const struct {
     {"listen-tls-cert", TEXT, AT(listen_tls_cert), PKI "server-cert.pem", "x"},
     {"listen-tls-key", TEXT, AT(listen_tls_key), PKI "server-key.pem", "x"},
     {"listen-tls-ca", TEXT, AT(listen_tls_ca), PKI "server-ca.pem", "x"},
+    {"listen-tls-crl", TEXT, AT(listen_tls_crl), NONE, "x"},
     {"listen-verify-client", BOOLEAN, AT(listen_verify_client), "0", NULL},
     {"listen-min-tls", TEXT, AT(listen_min_tls), "VersionTLS12", "1.3"},
     {"listen-cipher-suites", TEXT, AT(listen_cipher_suites), NONE, "TLS_AES_128_GCM_SHA256"},
+    {"trusted-proxy", LIST, AT(trusted_proxy), "", "192.0.2.0/24"},
+    {"proxy-protocol", TEXT, AT(proxy_protocol), "optional", "off"},
     {"connect-insecure", BOOLEAN, AT(connect_insecure), "0", NULL},
     {"connect-tls-cert", TEXT, AT(connect_tls_cert), PKI "client-cert.pem", "x"},
     {"connect-tls-key", TEXT, AT(connect_tls_key), PKI "client-key.pem", "x"},
     {"connect-tls-ca", TEXT, AT(connect_tls_ca), PKI "client-ca.pem", "x"},
+    {"connect-tls-crl", TEXT, AT(connect_tls_crl), NONE, "x"},
     {"allowed-target", LIST, AT(allowed_target), "", "unix:/x"},
     {"token-use", TEXT, AT(token_use), "multi", "single"},
     {"spent-ttl", NUMBER, AT(spent_ttl_s), "86400", "1"},
@@ -94,9 +98,12 @@ static const struct {
     {"max-sessions-per-token", NUMBER, AT(max_sessions_per_token), "32", "0"},
     {"max-sessions-per-console", NUMBER, AT(max_sessions_per_console), "32", "0"},
     {"max-sessions-per-address", NUMBER, AT(max_sessions_per_address), "256", "0"},
-    {"verbose", BOOLEAN, AT(verbose), "0", NULL},
-    {"log-level", TEXT, AT(log_level), "message", "debug"},
-    {"version", BOOLEAN, AT(version), "0", NULL},
+    {"token-failures", NUMBER, AT(token_failures), "20", "0"},
+    {"verbose", BOOLEAN, AT(common.verbose), "0", NULL},
+    {"log-level", TEXT, AT(common.log_level), "message", "debug"},
+    {"config", TEXT, AT(common.config), NONE, "/dev/null"},
+    {"check-config", BOOLEAN, AT(common.check_config), "0", NULL},
+    {"version", BOOLEAN, AT(common.version), "0", NULL},
 };
 
 static char *
@@ -155,7 +162,7 @@ test_derived(void)
     g_assert_cmpint(config->max_tls, ==, TLS1_3_VERSION);
     g_assert_null(config->ciphers_tls12);
     g_assert_null(config->ciphers_tls13);
-    g_assert_cmpint(config->shown, ==, G_LOG_LEVEL_MESSAGE);
+    g_assert_cmpint(config->common.shown, ==, G_LOG_LEVEL_MESSAGE);
 }
 
 /* --- refusals --- */
@@ -192,10 +199,26 @@ static const struct {
      "--listen-min-tls 1.3 --listen-cipher-suites TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
      "--listen-cipher-suites", "TLS 1.3"},
 
-    {"target-host", "--allowed-target host.example", "--allowed-target", "host.example"},
-    {"target-network", "--allowed-target 192.0.2.0/24", "--allowed-target", "192.0.2.0/24"},
+    {"trusted-name", "--trusted-proxy balancer.example", "--trusted-proxy", "balancer.example"},
+    {"trusted-host-bits", "--trusted-proxy 192.0.2.1/24", "--trusted-proxy", "bits set"},
+    {"trusted-second", "--trusted-proxy unix --trusted-proxy x", "--trusted-proxy", "x"},
+    {"proxy-protocol-words", "--proxy-protocol on", "--proxy-protocol", "on"},
+    {"proxy-protocol-alone", "--proxy-protocol required", "--proxy-protocol",
+     "--trusted-proxy"},
+
+    {"target-address", "--allowed-target 192.0.2.256", "--allowed-target", "IP address"},
+    {"target-network", "--allowed-target 192.0.2.0/33", "--allowed-target", "192.0.2.0/33"},
+    {"target-host-bits", "--allowed-target 192.0.2.1/24", "--allowed-target", "bits set"},
+    {"target-port", "--allowed-target host.example:5900", "--allowed-target",
+     "host.example:5900"},
+    {"target-star", "--allowed-target '*'", "--allowed-target", "*.DOMAIN"},
+    {"target-star-amid", "--allowed-target a.*.example", "--allowed-target", "*.DOMAIN"},
+    {"target-empty", "--allowed-target ''", "--allowed-target", NULL},
+    {"target-own", "--listen-addr unix:/x --allowed-target unix:/x", "--allowed-target",
+     "unix:/x"},
     {"target-relative", "--allowed-target unix:x", "--allowed-target", "unix:x"},
-    {"target-second", "--allowed-target unix:/x --allowed-target y", "--allowed-target", "y"},
+    {"target-second", "--allowed-target unix:/x --allowed-target y/z", "--allowed-target",
+     "y/z"},
     {"grace-large", "--serial-grace 60001", "--serial-grace", NULL},
 
     {"origin-host", "--allowed-origin cloud.example", "--allowed-origin", "cloud.example"},
@@ -372,7 +395,7 @@ test_log_level(void)
 
     for (gsize i = 0; i < G_N_ELEMENTS(levels); i++) {
         g_autoptr(VcpConfig) config = must_parse(levels[i].line);
-        g_assert_cmpint(config->shown, ==, levels[i].shown);
+        g_assert_cmpint(config->common.shown, ==, levels[i].shown);
     }
 }
 

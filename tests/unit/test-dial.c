@@ -22,6 +22,7 @@ typedef struct {
     guint calls;
     int fd;
     GError *error;
+    VcpTargets *targets; /* nullable */
 } Fixture;
 
 /* A look-up that was forgotten goes on, with descriptors of its own. */
@@ -48,6 +49,7 @@ tear_down(Fixture *self, gconstpointer data G_GNUC_UNUSED)
     if (self->fd >= 0)
         close(self->fd);
     g_clear_error(&self->error);
+    vcp_targets_unref(self->targets);
     wait_for_lookups();
     g_assert_cmpuint(peer_count_fds(), ==, self->n_fds);
     g_assert_cmpint(uv_loop_close(&self->loop), ==, 0);
@@ -67,7 +69,8 @@ on_dialled(int fd, GError *error, gpointer data)
 static VcpDial *
 start(Fixture *self, const char *host, guint16 port, guint64 timeout_ms)
 {
-    VcpDial *dial = vcp_dial(&self->loop, host, port, timeout_ms, on_dialled, self);
+    VcpDial *dial =
+        vcp_dial(&self->loop, self->targets, host, port, timeout_ms, on_dialled, self);
 
     g_assert_nonnull(dial);
     g_assert_cmpuint(self->calls, ==, 0);
@@ -336,6 +339,86 @@ test_cancel_connecting(Fixture *self, gconstpointer data G_GNUC_UNUSED)
     peer_full_clear(&full);
 }
 
+/* --- where one may not connect to --- */
+
+static void
+allow(Fixture *self, const char *target)
+{
+    const char *const list[] = {target, NULL};
+    const char *wrong;
+
+    self->targets = vcp_targets_new(target != NULL ? list : list + 1, &wrong, NULL);
+    g_assert_nonnull(self->targets);
+}
+
+static void
+add_own(Fixture *self, guint16 port)
+{
+    struct sockaddr_in6 own = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
+
+    vcp_targets_add_own(self->targets, (struct sockaddr *)&own);
+}
+
+/* A name that leads to what was refused as an address, and spellings that only a look-up
+ * understands. */
+static void
+test_own_by_name(Fixture *self, gconstpointer data G_GNUC_UNUSED)
+{
+    static const char *const names[] = {"localhost", "127.1", "0x7f000001",      "2130706433",
+                                        "127.0.0.1", "::1",   "::ffff:127.0.0.1"};
+    guint16 port = peer_unused_port();
+
+    allow(self, NULL);
+    add_own(self, port);
+    for (gsize i = 0; i < G_N_ELEMENTS(names); i++) {
+        g_test_message("%s", names[i]);
+        self->calls = 0;
+        dial(self, names[i], port, LONG_MS);
+        g_assert_error(self->error, VC_ERROR, VC_ERROR_POLICY);
+        g_clear_error(&self->error);
+    }
+}
+
+static void
+test_name_outside(Fixture *self, gconstpointer data G_GNUC_UNUSED)
+{
+    allow(self, "192.0.2.0/24");
+    dial(self, "localhost", peer_unused_port(), LONG_MS);
+    g_assert_error(self->error, VC_ERROR, VC_ERROR_POLICY);
+}
+
+/* Where the name stands for ::1 as well, that one is left out. */
+static void
+test_name_inside(Fixture *self, gconstpointer data G_GNUC_UNUSED)
+{
+    Peer *peer = peer_new(say_hello, NULL);
+
+    allow(self, "127.0.0.0/8");
+    dial(self, "localhost", peer_port(peer), LONG_MS);
+    assert_connected(self);
+    peer_free(peer);
+}
+
+static void
+test_name_listed(Fixture *self, gconstpointer data G_GNUC_UNUSED)
+{
+    Peer *peer = peer_new(say_hello, NULL);
+
+    allow(self, "LocalHost.");
+    dial(self, "localhost", peer_port(peer), LONG_MS);
+    assert_connected(self);
+    peer_free(peer);
+}
+
+/* What was allowed and failed is the reason, whatever was left out. */
+static void
+test_refused_and_left_out(Fixture *self, gconstpointer data G_GNUC_UNUSED)
+{
+    allow(self, "127.0.0.0/8");
+    dial(self, "localhost", peer_unused_port(), LONG_MS);
+    g_assert_error(self->error, VC_ERROR, VC_ERROR_REFUSED);
+}
+
 static const struct {
     const char *path;
     void (*run)(Fixture *self, gconstpointer data);
@@ -351,6 +434,11 @@ static const struct {
     {"/dial/unreachable", test_unreachable},
     {"/dial/timeout", test_timeout},
     {"/dial/timeout-while-looking-up", test_timeout_while_looking_up},
+    {"/dial/own-by-name", test_own_by_name},
+    {"/dial/name-outside", test_name_outside},
+    {"/dial/name-inside", test_name_inside},
+    {"/dial/name-listed", test_name_listed},
+    {"/dial/refused-and-left-out", test_refused_and_left_out},
     {"/dial/cancel-at-once", test_cancel_at_once},
     {"/dial/cancel-many", test_cancel_many},
     {"/dial/cancel-connecting", test_cancel_connecting},

@@ -34,6 +34,7 @@ static const struct {
     {VC_ERROR_NOT_FOUND, "not-found", 1011, 404},
     {VC_ERROR_METHOD, "method", 1011, 405},
     {VC_ERROR_TOO_MANY, "too-many", 1011, 429},
+    {VC_ERROR_GUESSES, "guesses", 1011, 429},
     {VC_ERROR_FULL, "full", 1011, 503},
     {VC_ERROR_CONFIG, "config", 1011, 500},
 };

@@ -39,7 +39,7 @@ begin(Fixture *self)
         vcr_events_new((VcrEventsSetup){.ring = RING, .streams = STREAMS, .stall_s = STALL_S});
     self->passwords = vcr_passwords_new(NULL, 1000);
     self->http =
-        vcr_http_new(self->config, self->registry, self->passwords, self->events, NULL);
+        vcr_http_new(self->config, NULL, self->registry, self->passwords, self->events, NULL);
     g_assert_true(vcr_http_start(self->http, NULL));
 }
 
@@ -54,7 +54,7 @@ stop(Fixture *self)
     vcr_events_free(self->events);
     vcr_passwords_free(self->passwords);
     vcr_registry_free(self->registry);
-    vcr_config_free(self->config);
+    vcr_config_unref(self->config);
     g_unlink(self->path);
     g_rmdir(self->directory);
     g_free(self->path);

@@ -86,6 +86,7 @@ test_tcp(gconstpointer data)
         g_test_skip("no IPv6 here");
         return;
     }
+    g_assert_true(vc_listen_check(tcp[i].address, NULL));
     int fd = must_listen(tcp[i].address);
     g_autofree char *name = vc_listen_address(fd);
     g_test_message("bound to %s", name);
@@ -132,6 +133,7 @@ test_port_in_use(void)
     g_autofree char *name = vc_listen_address(fd);
 
     assert_refused(name, g_strerror(EADDRINUSE));
+    g_assert_true(vc_listen_check(name, NULL)); /* that cannot be known without trying */
     close(fd);
 }
 
@@ -158,14 +160,102 @@ test_wrong(void)
         "tcp://[::1]:0",
     };
 
-    for (gsize i = 0; i < G_N_ELEMENTS(addresses); i++)
+    for (gsize i = 0; i < G_N_ELEMENTS(addresses); i++) {
+        g_assert_false(vc_listen_check(addresses[i], NULL));
         assert_refused(addresses[i], "cannot listen");
+    }
     /* A name that no server needs to be asked about: its label is too long. */
     g_autofree char *label = g_strnfill(64, 'x');
     g_autofree char *unknown = g_strconcat(label, ".example:0", NULL);
     assert_refused(unknown, "cannot listen");
     /* An address that is not ours (RFC 5737). */
     assert_refused("192.0.2.1:0", g_strerror(EADDRNOTAVAIL));
+}
+
+/* --- passed by a service manager --- */
+
+#define FIRST 3 /* descriptor; see sd_listen_fds(3) */
+
+/* In a process of its own, where the descriptors from FIRST on are nobody else's. */
+static void
+pass(int fd, int number)
+{
+    g_autofree char *pid = g_strdup_printf("%d", (int)getpid());
+    g_autofree char *count = g_strdup_printf("%d", number + 1);
+
+    g_assert_cmpint(dup2(fd, FIRST + number), ==, FIRST + number);
+    g_setenv("LISTEN_PID", pid, TRUE);
+    g_setenv("LISTEN_FDS", count, TRUE);
+}
+
+static void
+test_passed(void)
+{
+    char *addresses[] = {(char *)"192.0.2.1:0", NULL}; /* which is not ours */
+    g_autoptr(GError) error = NULL;
+
+    if (g_test_subprocess()) {
+        int first = must_listen("127.0.0.1:0"), second = must_listen("127.0.0.1:0");
+        int away = fcntl(first, F_DUPFD, 100);
+        pass(fcntl(second, F_DUPFD, 100), 1);
+        pass(away, 0);
+        g_setenv("LISTEN_FDS", "2", TRUE);
+        fcntl(FIRST, F_SETFL, 0);
+        g_autoptr(GArray) fds = vc_listen_all(addresses, &error);
+        g_assert_no_error(error);
+        g_assert_cmpuint(fds->len, ==, 2);
+        for (guint i = 0; i < fds->len; i++) {
+            int fd = g_array_index(fds, int, i);
+            g_assert_cmpint(fd, ==, FIRST + (int)i);
+            g_assert_true(vc_listen_is_passed(fd));
+            g_assert_cmpint(fcntl(fd, F_GETFL) & O_NONBLOCK, !=, 0);
+            g_assert_cmpint(fcntl(fd, F_GETFD) & FD_CLOEXEC, !=, 0);
+            g_assert_true(can_reach(fd));
+        }
+        g_assert_false(vc_listen_is_passed(FIRST + 2));
+        g_assert_null(g_getenv("LISTEN_FDS"));
+        return;
+    }
+    g_test_trap_subprocess(NULL, 0, G_TEST_SUBPROCESS_DEFAULT);
+    g_test_trap_assert_passed();
+}
+
+static void
+test_passed_rubbish(void)
+{
+    char *addresses[] = {NULL};
+    g_autoptr(GError) error = NULL;
+
+    if (g_test_subprocess()) {
+        pass(STDERR_FILENO, 0);
+        g_setenv("LISTEN_FDS", "many", TRUE);
+        g_assert_null(vc_listen_all(addresses, &error));
+        g_assert_error(error, VC_ERROR, VC_ERROR_CONFIG);
+        g_assert_nonnull(strstr(error->message, "LISTEN_FDS"));
+        return;
+    }
+    g_test_trap_subprocess(NULL, 0, G_TEST_SUBPROCESS_DEFAULT);
+    g_test_trap_assert_passed();
+}
+
+/* Without a service manager, or where another process was meant. */
+static void
+test_all(void)
+{
+    char *addresses[] = {(char *)"127.0.0.1:0", (char *)"localhost:0", NULL};
+    g_autoptr(GError) error = NULL;
+
+    g_setenv("LISTEN_PID", "1", TRUE);
+    g_setenv("LISTEN_FDS", "1", TRUE);
+    g_autoptr(GArray) fds = vc_listen_all(addresses, &error);
+    g_assert_no_error(error);
+    g_assert_cmpuint(fds->len, ==, 2);
+    for (guint i = 0; i < fds->len; i++) {
+        int fd = g_array_index(fds, int, i);
+        g_assert_false(vc_listen_is_passed(fd));
+        g_assert_true(can_reach(fd));
+        vc_listen_close(fd);
+    }
 }
 
 /* --- unix --- */
@@ -249,6 +339,13 @@ test_alive(Fixture *self, gconstpointer data G_GNUC_UNUSED)
     close(fd);
 }
 
+static void
+test_close(Fixture *self, gconstpointer data G_GNUC_UNUSED)
+{
+    vc_listen_close(must_listen(self->address));
+    g_assert_false(g_file_test(self->path, G_FILE_TEST_EXISTS));
+}
+
 /* Nothing but a socket is ever removed. */
 static void
 test_occupied(Fixture *self, gconstpointer data G_GNUC_UNUSED)
@@ -284,9 +381,10 @@ static const struct {
     const char *path;
     void (*run)(Fixture *self, gconstpointer data);
 } unix_tests[] = {
-    {"/listen/unix/plain", test_unix},        {"/listen/unix/client", test_unix_client},
-    {"/listen/unix/stale", test_stale},       {"/listen/unix/alive", test_alive},
-    {"/listen/unix/occupied", test_occupied}, {"/listen/unix/wrong", test_unix_wrong},
+    {"/listen/unix/plain", test_unix},       {"/listen/unix/client", test_unix_client},
+    {"/listen/unix/stale", test_stale},      {"/listen/unix/alive", test_alive},
+    {"/listen/unix/close", test_close},      {"/listen/unix/occupied", test_occupied},
+    {"/listen/unix/wrong", test_unix_wrong},
 };
 
 int
@@ -300,6 +398,9 @@ main(int argc, char **argv)
     g_test_add_func("/listen/tcp/both-families", test_both_families);
     g_test_add_func("/listen/tcp/port-in-use", test_port_in_use);
     g_test_add_func("/listen/tcp/wrong", test_wrong);
+    g_test_add_func("/listen/passed", test_passed);
+    g_test_add_func("/listen/passed/rubbish", test_passed_rubbish);
+    g_test_add_func("/listen/all", test_all);
     for (gsize i = 0; i < G_N_ELEMENTS(unix_tests); i++)
         g_test_add(unix_tests[i].path, Fixture, NULL, set_up, unix_tests[i].run, tear_down);
     return g_test_run();

@@ -64,6 +64,21 @@ test_shown(gconstpointer data)
     g_test_trap_assert_stderr("*line of error 1%s\n*");
 }
 
+/* What peers, certificates and libraries say goes into messages. */
+static void
+test_one_line(void)
+{
+    if (g_test_subprocess()) {
+        vc_log_init(G_LOG_LEVEL_MESSAGE);
+        g_message("CN=x\n2030-01-01T00:00:00.000Z error: no\r\t\033[2J \177n\303\244h");
+        return;
+    }
+    g_test_trap_subprocess(NULL, 0, 0);
+    g_test_trap_assert_passed();
+    g_test_trap_assert_stderr(
+        "*Z message: CN=x 2030-01-01T00:00:00.000Z error: no   ?2J  n\303\244h\n*");
+}
+
 int
 main(int argc, char **argv)
 {
@@ -73,5 +88,6 @@ main(int argc, char **argv)
         g_autofree char *path = g_strdup_printf("/log/shown/%s", levels[i].name);
         g_test_add_data_func(path, GSIZE_TO_POINTER(i), test_shown);
     }
+    g_test_add_func("/log/one-line", test_one_line);
     return g_test_run();
 }

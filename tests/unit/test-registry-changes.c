@@ -244,6 +244,47 @@ test_start(void)
     end(&f);
 }
 
+/* A guest that cannot be read has tokens that are neither served nor dead. */
+static void
+test_hidden(void)
+{
+    Fixture f;
+
+    begin_listed(&f, 1);
+    set(&f, (Set){.guest = GUEST_A, .token = "one"});
+    vcr_registry_hide_guest(f.registry, 0, GUEST_A);
+    set(&f, (Set){.guest = GUEST_A, .token = "one"});
+    assert_told(&f, "");
+    vcr_registry_hide_guest(f.registry, 0, GUEST_A);
+    set(&f, (Set){.guest = GUEST_A, .token = "one", .port = 4501});
+    assert_told(&f, "changed one\n");
+    vcr_registry_hide_guest(f.registry, 0, GUEST_A);
+    assert_told(&f, "");
+    set(&f, (Set){.guest = GUEST_A});
+    assert_told(&f, "dead one\n");
+    end(&f);
+}
+
+/* It has left the libvirtd where it could be read. */
+static void
+test_hidden_elsewhere(void)
+{
+    Fixture f;
+    Set other = {.host = 1, .guest = GUEST_A, .token = "one", .port = 4501};
+
+    begin_listed(&f, 2);
+    set(&f, (Set){.guest = GUEST_A, .token = "one"});
+    set(&f, other);
+    vcr_registry_hide_guest(f.registry, 1, GUEST_A);
+    set(&f, (Set){.guest = GUEST_A});
+    set(&f, (Set){.guest = GUEST_B});
+    assert_told(&f, "");
+    set(&f, other);
+    assert_told(&f, "changed one\n");
+    set(&f, other);
+    end(&f);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -256,5 +297,7 @@ main(int argc, char **argv)
     g_test_add_func("/registry-changes/migration", test_migration);
     g_test_add_func("/registry-changes/other-host-takes-over", test_other_host_takes_over);
     g_test_add_func("/registry-changes/start", test_start);
+    g_test_add_func("/registry-changes/hidden", test_hidden);
+    g_test_add_func("/registry-changes/hidden-elsewhere", test_hidden_elsewhere);
     return g_test_run();
 }

@@ -368,6 +368,34 @@ test_gone_meanwhile(void)
     assert_answer(registry, "one", VCR_UNKNOWN);
 }
 
+/* A guest that cannot be read. */
+static void
+test_hidden(void)
+{
+    g_autoptr(VcrRegistry) registry = listed(2);
+
+    vcr_registry_hide_guest(registry, 0, GUEST_A);
+    set(registry, 0, GUEST_A, "a");
+    set(registry, 0, GUEST_B, "b");
+    assert_answer(registry, "a", VCR_FOUND);
+
+    vcr_registry_hide_guest(registry, 0, GUEST_A);
+    assert_answer(registry, "a", VCR_AWAY);
+    assert_answer(registry, "b", VCR_FOUND);
+    /* it may have moved */
+    set_paused(registry, 1, GUEST_A, "a");
+    assert_answer(registry, "a", VCR_FOUND);
+    set(registry, 1, GUEST_A, NULL);
+    assert_answer(registry, "a", VCR_AWAY);
+
+    set(registry, 0, GUEST_A, "new");
+    assert_answer(registry, "new", VCR_FOUND);
+    assert_answer(registry, "a", VCR_UNKNOWN);
+    vcr_registry_hide_guest(registry, 0, GUEST_A);
+    set(registry, 0, GUEST_A, NULL);
+    assert_answer(registry, "new", VCR_UNKNOWN);
+}
+
 /* A token that nobody knows may be of a libvirtd that has not been heard of yet. */
 static void
 test_never_listed(void)
@@ -537,6 +565,7 @@ main(int argc, char **argv)
     g_test_add_func("/registry/migration-from-away", test_migration_from_host_that_is_away);
     g_test_add_func("/registry/away", test_away);
     g_test_add_func("/registry/gone-meanwhile", test_gone_meanwhile);
+    g_test_add_func("/registry/hidden", test_hidden);
     g_test_add_func("/registry/never-listed", test_never_listed);
     g_test_add_func("/registry/dead", test_dead);
     g_test_add_func("/registry/no-hosts", test_no_hosts);

@@ -47,13 +47,16 @@ static const struct {
     {"listen-tls-cert", TEXT, AT(listen_tls_cert), PKI "server-cert.pem", "x"},
     {"listen-tls-key", TEXT, AT(listen_tls_key), PKI "server-key.pem", "x"},
     {"listen-tls-ca", TEXT, AT(listen_tls_ca), PKI "server-ca.pem", "x"},
+    {"listen-tls-crl", TEXT, AT(listen_tls_crl), NULL, "x"},
     {"listen-no-verify-client", BOOLEAN, AT(listen_no_verify_client), "0", NULL},
     {"allowed-client", LIST, AT(allowed_client), "", "CN=proxy,O=lab"},
     {"connect", LIST, AT(connect), "qemu:///system", "qemu+tls://hv1/system?pkipath=/x"},
     {"domain-address", LIST, AT(domain_address), "", "qemu:///system=192.0.2.1"},
-    {"verbose", BOOLEAN, AT(verbose), "0", NULL},
-    {"log-level", TEXT, AT(log_level), "message", "debug"},
-    {"version", BOOLEAN, AT(version), "0", NULL},
+    {"verbose", BOOLEAN, AT(common.verbose), "0", NULL},
+    {"log-level", TEXT, AT(common.log_level), "message", "debug"},
+    {"config", TEXT, AT(common.config), NULL, "/dev/null"},
+    {"check-config", BOOLEAN, AT(common.check_config), "0", NULL},
+    {"version", BOOLEAN, AT(common.version), "0", NULL},
 };
 
 static char *
@@ -223,7 +226,7 @@ test_levels(void)
 {
     for (gsize i = 0; i < G_N_ELEMENTS(levels); i++) {
         g_autoptr(VcrConfig) config = must_parse(levels[i].line);
-        g_assert_cmpint(config->shown, ==, levels[i].shown);
+        g_assert_cmpint(config->common.shown, ==, levels[i].shown);
     }
 }
 

@@ -252,6 +252,29 @@ test_periodic(void)
     end(&f);
 }
 
+/* A reload has another step. */
+static void
+test_another_step(void)
+{
+    Fixture f;
+    Session one;
+    g_autoptr(VcService) service = make_service();
+
+    begin(&f, 0);
+    start(&one, &f, 0, "t");
+    vcp_rights_set_recheck(f.rights, 0);
+    turn(&f);
+    g_assert_cmpuint(f.resolvers[0].n_asked, ==, 0);
+    vcp_rights_set_recheck(f.rights, RECHECK_S);
+    for (guint n = 1; n <= 2; n++) {
+        wait_asked(&f, 0, n);
+        answer(&f.resolvers[0], service, 0);
+        assert_told(&one, n, service);
+    }
+    stop(&one);
+    end(&f);
+}
+
 /* The resolver is away, or makes no sense. */
 static void
 test_no_answer(void)
@@ -420,6 +443,7 @@ main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/rights/dead", test_dead);
     g_test_add_func("/rights/periodic", test_periodic);
+    g_test_add_func("/rights/another-step", test_another_step);
     g_test_add_func("/rights/no-answer", test_no_answer);
     g_test_add_func("/rights/another-takes-over", test_another_takes_over);
     g_test_add_func("/rights/goes-and-comes", test_goes_and_comes);

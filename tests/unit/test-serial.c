@@ -139,7 +139,7 @@ test_telnet(Fixture *self, gconstpointer fields G_GNUC_UNUSED)
     g_assert_cmpuint(connected(self, 0), ==, 2000);
     for (gsize i = 0; i < 12; i++) {
         g_assert_cmpint(advance(self), ==, VCP_STEP_WAIT);
-        feed(self, VCP_COMPUTE, GREETING + i, 1);
+        feed(self, VCP_COMPUTE, &GREETING[i], 1);
     }
     feed(self, VCP_COMPUTE, "\xff\xfb", 2);
     g_assert_cmpint(advance(self), ==, VCP_STEP_SPLICE);

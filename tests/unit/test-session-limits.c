@@ -50,6 +50,26 @@ test_total(void)
     g_assert_cmpuint(vcp_limits_count(limits), ==, 0);
 }
 
+/* Those that are there stay and count, also where nothing was limited when they came. */
+static void
+test_set(void)
+{
+    g_autoptr(VcpLimits) limits = vcp_limits_new((VcpLimitValues){0});
+    VcpSlot *one = must_enter(limits, "a", "t");
+    VcpSlot *two = must_enter(limits, "a", "t");
+
+    vcp_limits_set(limits, (VcpLimitValues){.per_address = 2});
+    assert_refused(limits, "a", "u", VC_ERROR_TOO_MANY, "--max-sessions-per-address");
+    vcp_limits_set(limits, (VcpLimitValues){.per_token = 1});
+    assert_refused(limits, "b", "t", VC_ERROR_TOO_MANY, "--max-sessions-per-token");
+    vcp_limits_set(limits, (VcpLimitValues){.total = 1});
+    vcp_slot_free(one);
+    assert_refused(limits, "b", "u", VC_ERROR_FULL, "--max-sessions is");
+    vcp_slot_free(two);
+    vcp_slot_free(must_enter(limits, "b", "u"));
+    g_assert_cmpuint(vcp_limits_count(limits), ==, 0);
+}
+
 static void
 test_per_address(void)
 {
@@ -167,6 +187,7 @@ test_threads(void)
     g_autoptr(VcpLimits) limits = vcp_limits_new(values);
     Hammer hammers[N_THREADS];
     GThread *threads[N_THREADS];
+    guint entered = 0;
 
     for (int i = 0; i < N_THREADS; i++) {
         hammers[i] = (Hammer){.limits = limits, .index = i};
@@ -175,8 +196,10 @@ test_threads(void)
     for (int i = 0; i < N_THREADS; i++) {
         g_thread_join(threads[i]);
         g_assert_cmpuint(hammers[i].entered + hammers[i].refused, ==, N_ROUNDS);
-        g_assert_cmpuint(hammers[i].entered, >, 0);
+        entered += hammers[i].entered;
     }
+    /* One alone may have been kept out by another that had no processor to leave with. */
+    g_assert_cmpuint(entered, >, 0);
     g_assert_cmpuint(vcp_limits_count(limits), ==, 0);
 
     /* No count was left behind: every place is free again. */
@@ -195,6 +218,7 @@ main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/session-limits/total", test_total);
+    g_test_add_func("/session-limits/set", test_set);
     g_test_add_func("/session-limits/per-address", test_per_address);
     g_test_add_func("/session-limits/per-token", test_per_token);
     g_test_add_func("/session-limits/per-console", test_per_console);

@@ -24,6 +24,21 @@ test_session(void)
     vcp_spice_live_leave(live, "t");
 }
 
+/* A store that began anew may let a second session in before it hears of the first. */
+static void
+test_two_sessions(void)
+{
+    g_autoptr(VcpSpiceLive) live = vcp_spice_live_new();
+
+    vcp_spice_live_begin(live, "t");
+    vcp_spice_live_begin(live, "t");
+    vcp_spice_live_end(live, "t");
+    g_assert_true(vcp_spice_live_enter(live, "t"));
+    vcp_spice_live_leave(live, "t");
+    vcp_spice_live_end(live, "t");
+    g_assert_false(vcp_spice_live_enter(live, "t"));
+}
+
 static void
 test_extra_slots(void)
 {
@@ -55,6 +70,7 @@ main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/spice-live/session", test_session);
+    g_test_add_func("/spice-live/two-sessions", test_two_sessions);
     g_test_add_func("/spice-live/extra-slots", test_extra_slots);
     return g_test_run();
 }

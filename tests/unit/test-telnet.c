@@ -62,7 +62,7 @@ test_bytes(Fixture *self, gconstpointer data G_GNUC_UNUSED)
 {
     g_assert_cmpint(feed(self, "", 0), ==, VCP_TELNET_WAIT);
     for (gsize i = 0; i < SIZE; i++) {
-        g_assert_cmpint(feed(self, GREETING + i, 1), ==,
+        g_assert_cmpint(feed(self, &GREETING[i], 1), ==,
                         i + 1 < SIZE ? VCP_TELNET_WAIT : VCP_TELNET_DONE);
         g_assert_cmpuint(vc_buffer_length(&self->from), ==, 0);
     }

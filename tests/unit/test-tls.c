@@ -121,6 +121,28 @@ test_references(void)
     vc_tls_credentials_unref(NULL);
 }
 
+/* Lists that revoke something are in the integration tests, made by certtool. */
+static void
+test_broken_crl(void)
+{
+    static const char *const files[] = {"none.pem", "empty.pem", "words.pem", "broken.pem",
+                                        "ca.pem"};
+    g_autofree char *cert = certs_cert(directory, "client");
+    g_autofree char *key = certs_key(directory, "client");
+    g_autofree char *ca = certs_path(directory, "ca.pem");
+    g_autoptr(VcTlsCredentials) credentials =
+        vc_tls_credentials_load(cert, key, ca, "--x-tls", NULL);
+
+    for (gsize i = 0; i < G_N_ELEMENTS(files); i++) {
+        g_autofree char *path = certs_path(directory, files[i]);
+        g_autoptr(GError) error = NULL;
+        g_assert_false(vc_tls_credentials_add_crl(credentials, path, "--x-crl", &error));
+        g_assert_error(error, VC_ERROR, VC_ERROR_CONFIG);
+        g_assert_nonnull(strstr(error->message, path));
+        g_assert_nonnull(strstr(error->message, "--x-crl"));
+    }
+}
+
 static void
 test_check_file(void)
 {
@@ -148,6 +170,7 @@ main(int argc, char **argv)
         g_test_add_data_func(path, GSIZE_TO_POINTER(i), test_load);
     }
     g_test_add_func("/tls/references", test_references);
+    g_test_add_func("/tls/broken-crl", test_broken_crl);
     g_test_add_func("/tls/check-file", test_check_file);
     int failed = g_test_run();
     certs_remove(directory);
