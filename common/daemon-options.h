@@ -36,6 +36,10 @@ typedef struct {
     {                                                                                          \
         name, 0, VC_OPTION_INTEGER, AT(field), def, 0, 1000000, "N", help                      \
     }
+#define LIMIT(name, field, def, help)                                                          \
+    {                                                                                          \
+        name, 0, VC_OPTION_INTEGER, AT(field), def, 0, 31622400, "SECONDS", help               \
+    }
 #define TIME(name, field, def, help)                                                           \
     {                                                                                          \
         name, 0, VC_OPTION_INTEGER, AT(field), def, 1, 86400, "SECONDS", help                  \

@@ -27,6 +27,8 @@ static const ErrorRow rows[VC_N_ERRORS] = {
                           "The console is not there: is the guest running?"},
     [VC_ERROR_IDLE] = {"idle", 4408, 408, INFO,
                        "The session was closed because it was idle for too long"},
+    [VC_ERROR_LIMIT] = {"limit", 4408, 408, INFO,
+                        "The session was closed because its time is over"},
     [VC_ERROR_IN_USE] = {"in-use", 4409, 409, INFO, "The console is in use"},
     [VC_ERROR_MOVED] = {"moved", 4410, 410, INFO, "The console has moved: ask for it again"},
     [VC_ERROR_UNREACHABLE] = {"unreachable", 4502, 502, WARNING,

@@ -17,7 +17,8 @@ typedef enum {
     VC_ERROR_TOKEN,    /* token unknown, expired or spent */
     VC_ERROR_POLICY,   /* the service asks for what this proxy does not allow, or the reverse */
     VC_ERROR_REFUSED,  /* nothing listens at the console's address */
-    VC_ERROR_IDLE,     /* the client was mute, took nothing for too long, or its time is over */
+    VC_ERROR_IDLE,     /* the client was mute, took nothing or sent nothing for too long */
+    VC_ERROR_LIMIT,    /* the session has lasted as long as it may */
     VC_ERROR_IN_USE,   /* the console has as many sessions as it may */
     VC_ERROR_MOVED,    /* the console moved: ask again */
     VC_ERROR_UNREACHABLE,    /* no way to the hypervisor */

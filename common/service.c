@@ -13,6 +13,8 @@
 #define MAX_INDEX 65535
 #define MAX_NAME  64
 
+#define MAX_SECONDS 31622400 /* a year */
+
 /* 9999-12-31T23:59:59Z: the last second that RFC 3339 can write down. */
 #define LAST_S G_GINT64_CONSTANT(253402300799)
 
@@ -138,6 +140,21 @@ read_expires(const json_t *json, gint64 *expires_s, GError **error)
         return wrong(error, "expires",
                      "must be a time as in RFC 3339, such as 2030-01-31T12:00:00Z");
     *expires_s = CLAMP(g_date_time_to_unix(time), 1, LAST_S);
+    return TRUE;
+}
+
+/* An absent or null field leaves *seconds as it is. */
+static gboolean
+read_seconds(const json_t *json, const char *field, guint *seconds, GError **error)
+{
+    const json_t *found = json_object_get(json, field);
+
+    if (found == NULL || json_is_null(found))
+        return TRUE;
+    if (!json_is_integer(found) || json_integer_value(found) < 1 ||
+        json_integer_value(found) > MAX_SECONDS)
+        return wrong(error, field, "must be a number of seconds from 1 to 31622400");
+    *seconds = (guint)json_integer_value(found);
     return TRUE;
 }
 
@@ -303,8 +320,11 @@ vc_service_from_json(const json_t *json, GError **error)
         !read_exclusive(json, self, error) || !read_single_use(json, self, error) ||
         !read_string(json, "password", &self->password, error) ||
         !read_server_name(json, self, error) || !read_tls_subject(json, self, error) ||
-        !read_expires(json, &self->expires_s, error) || !read_domain(json, self, error) ||
-        !read_console(json, self, error) || !check_together(self, error))
+        !read_expires(json, &self->expires_s, error) ||
+        !read_seconds(json, "idleTimeout", &self->idle_timeout_s, error) ||
+        !read_seconds(json, "sessionLimit", &self->session_limit_s, error) ||
+        !read_domain(json, self, error) || !read_console(json, self, error) ||
+        !check_together(self, error))
         return NULL;
     return g_steal_pointer(&self);
 }
@@ -314,6 +334,13 @@ set_string(json_t *json, const char *field, const char *value /* nullable */)
 {
     if (value != NULL)
         json_object_set_new(json, field, json_string(value));
+}
+
+static void
+set_seconds(json_t *json, const char *field, guint seconds)
+{
+    if (seconds != 0)
+        json_object_set_new(json, field, json_integer(seconds));
 }
 
 static void
@@ -356,6 +383,8 @@ vc_service_to_json(const VcService *self)
         g_autofree char *text = g_date_time_format(time, "%Y-%m-%dT%H:%M:%SZ");
         json_object_set_new(json, "expires", json_string(text));
     }
+    set_seconds(json, "idleTimeout", self->idle_timeout_s);
+    set_seconds(json, "sessionLimit", self->session_limit_s);
     set_domain(json, self);
     if (self->console_type != NULL)
         json_object_set_new(json, "console",
@@ -405,6 +434,24 @@ vc_service_console_key(const VcService *self)
         return g_strdup(self->address);
     return g_strdup_printf("%s/%s/%u", self->domain_uuid, self->console_type,
                            self->console_index);
+}
+
+gboolean
+vc_service_is_same_place(const VcService *self, const VcService *other)
+{
+    g_autofree char *key = vc_service_console_key(self);
+    g_autofree char *other_key = vc_service_console_key(other);
+
+    return self->type == other->type && strcmp(self->address, other->address) == 0 &&
+           strcmp(key, other_key) == 0;
+}
+
+gboolean
+vc_service_has_same_terms(const VcService *self, const VcService *other)
+{
+    return self->expires_s == other->expires_s &&
+           self->idle_timeout_s == other->idle_timeout_s &&
+           self->session_limit_s == other->session_limit_s;
 }
 
 const char *

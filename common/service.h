@@ -38,6 +38,8 @@ typedef struct {
     char *tls_server_name;  /* nullable: name to verify in place of host */
     char *tls_subject;      /* nullable: subject of the certificate, in place of its name */
     gint64 expires_s;       /* seconds since 1970; 0: never */
+    guint idle_timeout_s;   /* as session_limit_s; 0: as the proxy is set */
+    guint session_limit_s;
 
     /* Whose console it is, as far as the resolver says so; all nullable */
     char *domain_uuid; /* lower case */
@@ -69,6 +71,12 @@ void vc_service_unref(VcService *self); /* nullable; the last one wipes the pass
 /* What tells this console from others, for locks and limits: its guest's UUID and its device
  * where the service names both, else the address as given. */
 char *vc_service_console_key(const VcService *self); /* full */
+
+/* Whether both lead to one console at one address. */
+gboolean vc_service_is_same_place(const VcService *self, const VcService *other);
+
+/* Whether a session may last as long by one as by the other. */
+gboolean vc_service_has_same_terms(const VcService *self, const VcService *other);
 
 /* The name that the hypervisor's certificate must bear. NULL: a unix socket, without TLS. */
 const char *vc_service_verify_name(const VcService *self);

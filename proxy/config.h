@@ -58,6 +58,7 @@ typedef struct {
     guint connect_timeout_s, handshake_timeout_s, resolver_timeout_s, keepalive_s,
         write_timeout_s;
     guint drain_timeout_s;
+    guint recheck_s, idle_timeout_s, session_limit_s; /* 0: never */
     guint max_sessions, max_sessions_per_token, max_sessions_per_console,
         max_sessions_per_address; /* 0: no limit */
     guint token_failures;         /* 0: no limit */

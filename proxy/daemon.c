@@ -22,6 +22,7 @@
 #include "proxy/front.h"
 #include "proxy/heartbeat.h"
 #include "proxy/listener.h"
+#include "proxy/resolver-events.h"
 #include "proxy/worker.h"
 
 /* Descriptors beside two a session: libraries, listeners, connections that are no session yet.
@@ -37,12 +38,14 @@ struct VcpDaemon {
     VcpConfig *started; /* the configuration that the daemon started with */
     VcpShared shared;
     VcRenewal *renewals[N_RENEWALS];
+    guint published_renewals; /* of the certificate for the resolver */
     uv_loop_t loop;
     VcpWorker **workers;
     guint n_workers;
     GPtrArray *listeners;
-    VcpHeartbeat *heartbeat; /* nullable */
-    GArray *own;             /* struct sockaddr_storage: where they listen */
+    VcpResolverEvents *events; /* nullable: the resolver is no external one */
+    VcpHeartbeat *heartbeat;   /* nullable */
+    GArray *own;               /* struct sockaddr_storage: where they listen */
     uv_signal_t watches[G_N_ELEMENTS(signals)];
     uv_timer_t look; /* at the files */
     gboolean is_watching;
@@ -429,6 +432,10 @@ start(VcpDaemon *self, GError **error)
     warn_of_settings(self->started);
     for (guint i = 0; i < self->n_workers; i++)
         vcp_worker_start(self->workers[i]);
+    if (self->shared.tokens == NULL)
+        self->events =
+            vcp_resolver_events_new(&self->loop, self->shared.config, self->shared.rights);
+    self->published_renewals = self->shared.resolver_renewals;
     if (self->shared.tokens != NULL)
         g_message("%u tokens from %s", vcp_token_file_count(self->shared.tokens),
                   self->started->resolver_tokens);
@@ -474,6 +481,7 @@ make(VcpConfig *config)
     self->shared.hub = vcp_lease_hub_new();
     self->shared.live = vcp_spice_live_new();
     self->shared.is_draining = &self->is_draining;
+    self->shared.rights = vcp_rights_new(config->recheck_s);
     self->listeners = g_ptr_array_new_with_free_func((GDestroyNotify)vcp_listener_free);
     for (Renewal which = 0; which < N_RENEWALS; which++)
         self->renewals[which] =
@@ -525,6 +533,10 @@ publish(VcpDaemon *self)
 {
     for (guint i = 0; i < self->n_workers; i++)
         vcp_worker_use(self->workers[i], &self->shared);
+    if (self->events != NULL)
+        vcp_resolver_events_use(self->events, self->shared.config,
+                                self->shared.resolver_renewals != self->published_renewals);
+    self->published_renewals = self->shared.resolver_renewals;
 }
 
 static void
@@ -535,6 +547,7 @@ use_config(VcpDaemon *self, VcpConfig *fresh /* full */)
     vc_log_set_level(fresh->common.shown);
     vcp_limits_set(self->shared.limits, limits_of(fresh));
     vcp_guesses_set(self->shared.guesses, fresh->token_failures);
+    vcp_rights_set_recheck(self->shared.rights, fresh->recheck_s);
     for (guint i = 0; i < self->own->len; i++)
         vcp_targets_add_own(fresh->targets, (struct sockaddr *)&g_array_index(
                                                 self->own, struct sockaddr_storage, i));
@@ -574,11 +587,13 @@ reload_tokens(VcpDaemon *self)
 
     if (self->shared.tokens == NULL)
         return;
-    if (vcp_token_file_reload(self->shared.tokens, &error))
-        g_message("reloaded: %u tokens from %s", vcp_token_file_count(self->shared.tokens),
-                  self->started->resolver_tokens);
-    else
+    if (!vcp_token_file_reload(self->shared.tokens, &error)) {
         g_warning("not reloaded, the old tokens stay: %s", error->message);
+        return;
+    }
+    vcp_rights_ask(self->shared.rights, NULL);
+    g_message("reloaded: %u tokens from %s", vcp_token_file_count(self->shared.tokens),
+              self->started->resolver_tokens);
 }
 
 static void
@@ -632,6 +647,7 @@ stop(VcpDaemon *self)
     vcp_admin_stop(self->admin);
     g_ptr_array_set_size(self->listeners, 0);
     close_watches(self);
+    g_clear_pointer(&self->events, vcp_resolver_events_free);
     g_clear_pointer(&self->heartbeat, vcp_heartbeat_free);
     for (guint i = 0; i < self->n_workers; i++)
         vcp_worker_stop(self->workers[i]);
@@ -707,6 +723,7 @@ vcp_daemon_free(VcpDaemon *self)
     g_ptr_array_unref(self->listeners);
     vcp_drain_free(self->drain);
     close_watches(self);
+    vcp_resolver_events_free(self->events);
     vcp_heartbeat_free(self->heartbeat);
     for (guint i = 0; i < self->n_workers; i++)
         vcp_worker_free(self->workers[i]);
@@ -727,6 +744,7 @@ vcp_daemon_free(VcpDaemon *self)
     vcp_lease_hub_free(self->shared.hub);
     vcp_spice_live_free(self->shared.live);
     vcp_audit_free(self->shared.audit);
+    vcp_rights_free(self->shared.rights);
     vcp_config_unref(self->shared.config);
     vcp_config_unref(self->started);
     curl_global_cleanup();

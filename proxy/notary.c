@@ -52,7 +52,7 @@ on_answer(VcpStoreAnswer answer, gpointer data)
     if (answer == VCP_STORE_AWAY && self->kind == VCP_NOTE_CHANNELS)
         answer = VCP_STORE_OK;
     if (!is_lost && answer == VCP_STORE_OK && self->kind == VCP_NOTE_SESSION) {
-        vcp_spice_live_begin(self->live, self->token_digest, self->service);
+        vcp_spice_live_begin(self->live, self->token_digest);
         self->is_live = TRUE;
     }
     self->answered(answer, is_lost, self->data);

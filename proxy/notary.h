@@ -4,6 +4,7 @@
 #pragma once
 
 #include "common/error.h"
+#include "common/service.h"
 #include "proxy/lease.h"
 #include "proxy/note.h"
 #include "proxy/spice-live.h"

@@ -1,18 +1,17 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  * The external resolver: GET <base>/token/<token>, by libcurl on the worker's loop. */
-#include <curl/curl.h>
 #include <string.h>
 
 #include "common/error.h"
 #include "common/token.h"
 #include "proxy/resolver.h"
 #include "proxy/timer.h"
+#include "proxy/transfers.h"
 
 /* A service is a few hundred bytes; an answer beyond this is not one. */
 #define MAX_ANSWER 65536
 
 #define MAX_CONNECTIONS 32L
-#define MAX_IDLE_S      60L
 
 typedef struct HttpsResolver HttpsResolver;
 
@@ -20,9 +19,8 @@ typedef struct HttpsResolver HttpsResolver;
  * their last query. */
 typedef struct {
     HttpsResolver *resolver;
-    uv_loop_t *loop;
-    CURLM *multi;
-    VcpTimer *timer;
+    VcpTransfers *transfers;
+    VcpTimer *end;
     guint n_queries;
     gboolean is_old;
 } Pool;
@@ -36,7 +34,7 @@ struct HttpsResolver {
 };
 
 struct VcpQuery {
-    Pool *self;
+    Pool *pool;
     CURL *transfer;
     char *uri; /* contains the token */
     VcpResolved resolved;
@@ -44,6 +42,46 @@ struct VcpQuery {
     char *answer; /* NUL-terminated; may contain a password */
     gsize length;
 };
+
+/* --- pools --- */
+
+static void
+free_pool(Pool *self)
+{
+    vcp_transfers_free(self->transfers);
+    vcp_timer_free(self->end);
+    g_free(self);
+}
+
+static void
+on_end(gpointer data)
+{
+    Pool *self = data;
+
+    self->resolver->old = g_list_remove(self->resolver->old, self);
+    free_pool(self);
+}
+
+/* From the loop's next turn: libcurl may be in the middle of it. */
+static void
+end_if_over(Pool *self)
+{
+    if (self->is_old && self->n_queries == 0)
+        vcp_timer_start(self->end, 0);
+}
+
+static void on_ended(CURL *transfer, CURLcode result, gpointer data);
+
+static Pool *
+new_pool(HttpsResolver *resolver)
+{
+    Pool *self = g_new0(Pool, 1);
+
+    self->resolver = resolver;
+    self->transfers = vcp_transfers_new(resolver->loop, MAX_CONNECTIONS, on_ended, self);
+    self->end = vcp_timer_new(resolver->loop, on_end, self);
+    return self;
+}
 
 /* --- answers --- */
 
@@ -87,9 +125,10 @@ read_answer(const VcpQuery *query, CURLcode result, GError **error)
 static void
 free_query(VcpQuery *query)
 {
-    curl_multi_remove_handle(query->self->multi, query->transfer);
+    vcp_transfers_remove(query->pool->transfers, query->transfer);
     curl_easy_cleanup(query->transfer);
-    query->self->n_queries--;
+    query->pool->n_queries--;
+    end_if_over(query->pool);
     vc_secret_free(query->uri);
     if (query->answer != NULL)
         explicit_bzero(query->answer, query->length);
@@ -109,6 +148,15 @@ finish(VcpQuery *query, CURLcode result)
     resolved(service, error, data);
 }
 
+static void
+on_ended(CURL *transfer, CURLcode result, gpointer data G_GNUC_UNUSED)
+{
+    VcpQuery *query = NULL;
+
+    curl_easy_getinfo(transfer, CURLINFO_PRIVATE, &query);
+    finish(query, result);
+}
+
 static size_t
 on_body(char *data, size_t size, size_t n, void *user)
 {
@@ -126,171 +174,16 @@ on_body(char *data, size_t size, size_t n, void *user)
     return length;
 }
 
-/* --- libcurl on libuv --- */
-
-static void
-free_pool(Pool *self)
-{
-    curl_multi_cleanup(self->multi);
-    vcp_timer_free(self->timer);
-    g_free(self);
-}
-
-static void
-free_if_over(Pool *self)
-{
-    if (!self->is_old || self->n_queries > 0)
-        return;
-    self->resolver->old = g_list_remove(self->resolver->old, self);
-    free_pool(self);
-}
-
-/* The last thing that is done with self: it may be gone then. */
-static void
-look_for_finished(Pool *self)
-{
-    CURLMsg *message;
-    int left;
-
-    while ((message = curl_multi_info_read(self->multi, &left)) != NULL) {
-        VcpQuery *query = NULL;
-        if (message->msg != CURLMSG_DONE)
-            continue;
-        CURLcode result = message->data.result;
-        curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &query);
-        finish(query, result);
-    }
-    free_if_over(self);
-}
-
-typedef struct {
-    uv_poll_t poll; /* first: the closed handle is freed as the socket */
-    Pool *self;
-    curl_socket_t fd;
-} Socket;
-
-static void
-on_poll(uv_poll_t *poll, int status, int events)
-{
-    Socket *socket = poll->data;
-    Pool *self = socket->self;
-    int running, flags = 0;
-
-    if (status < 0)
-        flags = CURL_CSELECT_ERR;
-    if (events & UV_READABLE)
-        flags |= CURL_CSELECT_IN;
-    if (events & UV_WRITABLE)
-        flags |= CURL_CSELECT_OUT;
-    curl_multi_socket_action(self->multi, socket->fd, flags, &running);
-    look_for_finished(self);
-}
-
-static void
-on_socket_closed(uv_handle_t *handle)
-{
-    g_free(handle->data);
-}
-
-static Socket *
-watch(Pool *self, curl_socket_t fd)
-{
-    Socket *socket = g_new0(Socket, 1);
-
-    socket->self = self;
-    socket->fd = fd;
-    int failure = uv_poll_init(self->loop, &socket->poll, fd);
-    g_assert(failure == 0);
-    socket->poll.data = socket;
-    curl_multi_assign(self->multi, fd, socket);
-    return socket;
-}
-
-static int
-on_socket(CURL *transfer, curl_socket_t fd, int what, void *user, void *assigned)
-{
-    Pool *self = user;
-    Socket *socket = assigned;
-
-    (void)transfer;
-    if (what == CURL_POLL_REMOVE) {
-        curl_multi_assign(self->multi, fd, NULL);
-        if (socket != NULL)
-            uv_close((uv_handle_t *)&socket->poll, on_socket_closed);
-        return 0;
-    }
-    if (socket == NULL)
-        socket = watch(self, fd);
-    uv_poll_start(&socket->poll,
-                  (what & CURL_POLL_IN ? UV_READABLE : 0) |
-                      (what & CURL_POLL_OUT ? UV_WRITABLE : 0),
-                  on_poll);
-    return 0;
-}
-
-static void
-on_timeout(gpointer data)
-{
-    Pool *self = data;
-    int running;
-
-    curl_multi_socket_action(self->multi, CURL_SOCKET_TIMEOUT, 0, &running);
-    look_for_finished(self);
-}
-
-static int
-on_timer(CURLM *multi, long timeout_ms, void *user)
-{
-    Pool *self = user;
-
-    (void)multi;
-    if (timeout_ms < 0)
-        vcp_timer_stop(self->timer);
-    else
-        vcp_timer_start(self->timer, (guint64)timeout_ms);
-    return 0;
-}
-
-static Pool *
-new_pool(HttpsResolver *resolver)
-{
-    Pool *self = g_new0(Pool, 1);
-
-    self->resolver = resolver;
-    self->loop = resolver->loop;
-    self->timer = vcp_timer_new(self->loop, on_timeout, self);
-    self->multi = curl_multi_init();
-    curl_multi_setopt(self->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
-    curl_multi_setopt(self->multi, CURLMOPT_SOCKETDATA, self);
-    curl_multi_setopt(self->multi, CURLMOPT_TIMERFUNCTION, on_timer);
-    curl_multi_setopt(self->multi, CURLMOPT_TIMERDATA, self);
-    curl_multi_setopt(self->multi, CURLMOPT_MAX_HOST_CONNECTIONS, MAX_CONNECTIONS);
-    return self;
-}
-
 /* --- queries --- */
 
 static char *
-make_uri(const char *base, const char *token)
+make_uri(const VcpConfig *config, const char *token)
 {
     g_autofree char *escaped = g_uri_escape_string(token, NULL, FALSE);
-    char *uri =
-        g_strconcat(base, g_str_has_suffix(base, "/") ? "" : "/", "token/", escaped, NULL);
+    char *uri = vcp_transfer_uri(config, "token/", escaped);
 
     explicit_bzero(escaped, strlen(escaped));
     return uri;
-}
-
-static void
-set_tls(CURL *transfer, const VcpConfig *config)
-{
-    curl_easy_setopt(transfer, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
-    curl_easy_setopt(transfer, CURLOPT_SSL_VERIFYPEER, 1L);
-    curl_easy_setopt(transfer, CURLOPT_SSL_VERIFYHOST, 2L);
-    curl_easy_setopt(transfer, CURLOPT_SSLCERT, config->resolver_tls_cert);
-    curl_easy_setopt(transfer, CURLOPT_SSLKEY, config->resolver_tls_key);
-    curl_easy_setopt(transfer, CURLOPT_CAINFO, config->resolver_tls_ca);
-    curl_easy_setopt(transfer, CURLOPT_CAPATH, NULL);
 }
 
 static VcpQuery *
@@ -298,49 +191,27 @@ query(VcpResolver *resolver, const char *token, VcpResolved resolved, gpointer d
 {
     HttpsResolver *self = (HttpsResolver *)resolver;
     VcpQuery *query = g_new0(VcpQuery, 1);
-    CURL *transfer = curl_easy_init();
 
-    query->self = self->pool;
-    query->transfer = transfer;
-    query->uri = make_uri(self->config->resolver_uri, token);
+    query->pool = self->pool;
+    query->uri = make_uri(self->config, token);
     query->resolved = resolved;
     query->data = data;
-
-    curl_easy_setopt(transfer, CURLOPT_URL, query->uri);
-    curl_easy_setopt(transfer, CURLOPT_PRIVATE, query);
-    curl_easy_setopt(transfer, CURLOPT_WRITEFUNCTION, on_body);
-    curl_easy_setopt(transfer, CURLOPT_WRITEDATA, query);
-    curl_easy_setopt(transfer, CURLOPT_TIMEOUT_MS,
+    query->transfer = vcp_transfer_new(self->config, query->uri);
+    curl_easy_setopt(query->transfer, CURLOPT_PRIVATE, query);
+    curl_easy_setopt(query->transfer, CURLOPT_WRITEFUNCTION, on_body);
+    curl_easy_setopt(query->transfer, CURLOPT_WRITEDATA, query);
+    curl_easy_setopt(query->transfer, CURLOPT_TIMEOUT_MS,
                      (long)self->config->resolver_timeout_s * 1000);
-    curl_easy_setopt(transfer, CURLOPT_PROTOCOLS_STR,
-                     self->config->resolver_insecure ? "https,http" : "https");
-    curl_easy_setopt(transfer, CURLOPT_FOLLOWLOCATION, 0L);
-    curl_easy_setopt(transfer, CURLOPT_PATH_AS_IS, 1L);
-    curl_easy_setopt(transfer, CURLOPT_NOSIGNAL, 1L);
-    /* A name that hangs must not hold up the loop when its query is given up. */
-    curl_easy_setopt(transfer, CURLOPT_QUICK_EXIT, 1L);
-    /* Tokens go to the resolver and nowhere else, whatever http_proxy or a .netrc says. */
-    curl_easy_setopt(transfer, CURLOPT_PROXY, "");
-    curl_easy_setopt(transfer, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
-    curl_easy_setopt(transfer, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
-    curl_easy_setopt(transfer, CURLOPT_TCP_KEEPALIVE, 1L);
-    curl_easy_setopt(transfer, CURLOPT_MAXAGE_CONN, MAX_IDLE_S);
-    set_tls(transfer, self->config);
     self->pool->n_queries++;
-    curl_multi_add_handle(self->pool->multi, transfer);
+    vcp_transfers_add(self->pool->transfers, query->transfer);
     return query;
 }
 
 static void
 cancel(VcpResolver *resolver, VcpQuery *query)
 {
-    Pool *pool = query->self;
-
     (void)resolver;
     free_query(query);
-    /* Not now: libcurl may be in the middle of another of its queries. */
-    if (pool->is_old && pool->n_queries == 0)
-        vcp_timer_start(pool->timer, 0);
 }
 
 static void
@@ -355,7 +226,7 @@ use(VcpResolver *resolver, const VcpConfig *config, gboolean renew)
     self->pool = new_pool(self);
     old->is_old = TRUE;
     self->old = g_list_prepend(self->old, old);
-    free_if_over(old);
+    end_if_over(old);
 }
 
 static void

@@ -20,6 +20,7 @@
 #include "proxy/metrics.h"
 #include "proxy/notary.h"
 #include "proxy/tenant.h"
+#include "proxy/tenure.h"
 #include "proxy/timer.h"
 
 /* How long a client may take to hear why it is refused, and to answer a close frame. */
@@ -58,6 +59,7 @@ struct VcpSession {
     VcpAdmission *admission; /* nullable: it holds nothing */
     VcpNotary *notary;       /* nullable: the handshake has no notes */
     VcpNoteKind noted;       /* the last one */
+    VcpRight *right;         /* nullable: it is ending */
     GError *reason;          /* nullable; why it ends */
 
     VcpTimer *clock;
@@ -69,6 +71,9 @@ struct VcpSession {
     guint64 deadline_ms; /* of the handshake, the refusal or the close */
     guint64 patience_ms; /* until the handshake's time is up; 0: it has no time of its own */
     VcpLiveness life;
+    VcpTenure tenure;
+    guint idle_timeout_s, session_limit_s; /* as the proxy was set when it began */
+    guint64 used_ms, used_bytes; /* when the client last sent something, and how much in all */
     guint64 peeked_traffic;
     VcpMetricsPlace place;
 };
@@ -167,6 +172,7 @@ let_go(VcpSession *self)
     g_clear_pointer(&self->ends[VCP_COMPUTE], vcp_compute_close);
     g_clear_pointer(&self->admission, vcp_admission_free);
     g_clear_pointer(&self->notary, vcp_notary_free);
+    g_clear_pointer(&self->right, vcp_right_free);
 }
 
 static void
@@ -251,6 +257,30 @@ check_expiry(const VcService *service, GError **error)
         return TRUE;
     g_set_error_literal(error, VC_ERROR, VC_ERROR_TOKEN, "the token has expired");
     return FALSE;
+}
+
+static void
+set_tenure(VcpSession *self, const VcService *service)
+{
+    vcp_tenure_set(&self->tenure, service, self->idle_timeout_s, self->session_limit_s);
+}
+
+/* Before the first answer there is nothing to compare with. */
+static void
+on_right_told(VcService *service, gpointer data)
+{
+    VcpSession *self = data;
+
+    if (service == NULL) {
+        fail_with(self, VC_ERROR_TOKEN, "the token is not good any more");
+    } else if (self->service == NULL) {
+        return;
+    } else if (!vc_service_is_same_place(service, self->service)) {
+        fail_with(self, VC_ERROR_MOVED, "the token stands for another console or address now");
+    } else {
+        set_tenure(self, service);
+    }
+    vcp_session_pump(self);
 }
 
 /* A websocket that was let in as one more of a SPICE session asks for a session of its own: it
@@ -401,33 +431,16 @@ count_guess(const VcpSession *self, const GError *refusal /* nullable */)
         vcp_guesses_failed(guesses, self->client);
 }
 
-/* A channel of a live session may come after its token's end, when the resolver does not know
- * it any more. */
-static VcService *
-expired_service(const VcpSession *self, const GError *error)
-{
-    char digest[VC_TOKEN_DIGEST_SIZE];
-
-    if (vc_error_code(error) != VC_ERROR_TOKEN)
-        return NULL;
-    vc_token_digest(self->token, digest);
-    g_autoptr(VcService) service =
-        vcp_spice_live_service(vcp_worker_shared(self->worker)->live, digest);
-    return service != NULL && !check_expiry(service, NULL) ? g_steal_pointer(&service) : NULL;
-}
-
 static void
 on_resolved(VcService *service, const GError *error, gpointer data)
 {
     static guint64 last_id; /* of all workers */
     VcpSession *self = data;
     GError *refusal = NULL;
-    g_autoptr(VcService) expired = service == NULL ? expired_service(self, error) : NULL;
 
     self->query = NULL;
     vcp_metrics_resolved(g_get_monotonic_time() - self->asked_us,
                          service != NULL ? VC_ERROR_ENDED : vc_error_code(error));
-    service = expired != NULL ? expired : service;
     if (service == NULL) {
         count_guess(self, error);
         fail(self, g_error_copy(error));
@@ -439,11 +452,76 @@ on_resolved(VcService *service, const GError *error, gpointer data)
         self->id = __atomic_add_fetch(&last_id, 1, __ATOMIC_RELAXED);
         self->service = vc_service_ref(service);
         self->began_us = g_get_real_time();
+        set_tenure(self, service);
         log_start(self);
         vcp_metrics_started(service->type);
         claim(self);
     }
     vcp_session_pump(self);
+}
+
+/* --- how long it may last --- */
+
+/* A SPICE session's client may be busy on any of its channels. */
+static VcpTenureTimes
+tenure_times(const VcpSession *self)
+{
+    gboolean is_spice = self->service->type == VC_CONSOLE_SPICE && self->right != NULL;
+
+    return (VcpTenureTimes){
+        .used_ms = is_spice ? vcp_right_used_ms(self->right) : self->used_ms,
+        .now_ms = now_ms(self),
+        .wall_ms = g_get_real_time() / 1000,
+    };
+}
+
+static guint64
+tenure_due_ms(const VcpSession *self)
+{
+    VcpTenureTimes times = tenure_times(self);
+
+    return vcp_tenure_due(&self->tenure, &times);
+}
+
+static void
+check_tenure(VcpSession *self)
+{
+    VcpTenureTimes times = tenure_times(self);
+
+    switch (vcp_tenure_check(&self->tenure, &times)) {
+    case VCP_TENURE_RUNS:
+        break;
+    case VCP_TENURE_EXPIRED:
+        fail_with(self, VC_ERROR_TOKEN, "the token has expired");
+        break;
+    case VCP_TENURE_IDLE:
+        fail_with(self, VC_ERROR_IDLE,
+                  "the client sent nothing for longer than --idle-timeout "
+                  "or the service's idleTimeout");
+        break;
+    case VCP_TENURE_OVER:
+        fail_with(self, VC_ERROR_LIMIT,
+                  "it lasted as long as --session-limit or the service's sessionLimit");
+        break;
+    }
+}
+
+static void
+note_use(VcpSession *self)
+{
+    self->used_ms = now_ms(self);
+    vcp_right_use(self->right, self->used_ms);
+}
+
+/* Bytes alone count; that a client answers pings does not make its user busy. */
+static void
+note_bytes(VcpSession *self)
+{
+    guint64 bytes = self->ends[VCP_TENANT]->bytes_in;
+
+    if (bytes != self->used_bytes && self->right != NULL)
+        note_use(self);
+    self->used_bytes = bytes;
 }
 
 /* --- notes for the store --- */
@@ -467,6 +545,9 @@ on_noted(VcpStoreAnswer answer, gboolean is_lost, gpointer data)
     gboolean asks_for_channel = self->ends[VCP_COMPUTE] == NULL;
     GError *error = NULL;
 
+    /* What has ended the main channel may be its own end just as well. */
+    if (is_lost && self->state == SPLICED)
+        check_tenure(self);
     if (is_lost || answer != VCP_STORE_OK)
         error = vcp_notary_error(self->noted, answer, is_lost);
     else if (asks_for_channel && !count(self, &error))
@@ -619,7 +700,7 @@ static guint64
 next_due_ms(const VcpSession *self)
 {
     if (self->state == SPLICED)
-        return vcp_liveness_due(&self->life);
+        return MIN(vcp_liveness_due(&self->life), tenure_due_ms(self));
     return is_patient(self) ? MIN(self->deadline_ms, self->patience_ms) : self->deadline_ms;
 }
 
@@ -644,6 +725,7 @@ on_clock(gpointer data)
     check_patience(self);
     if (self->state == SPLICED) {
         check_life(self);
+        check_tenure(self);
     } else if (now_ms(self) >= self->deadline_ms) {
         on_deadline(self);
     }
@@ -699,6 +781,7 @@ advance(VcpSession *self)
         self->was_spliced = TRUE;
         vcp_admission_confirm(self->admission);
         vcp_liveness_heard(&self->life, now_ms(self));
+        note_use(self);
         g_debug("session %" G_GUINT64_FORMAT " joined after %" G_GUINT64_FORMAT " ms", self->id,
                 now_ms(self) - self->started_ms);
         break;
@@ -810,6 +893,7 @@ pump_once(VcpSession *self)
 {
     guint64 before = compute_traffic(self);
 
+    note_bytes(self);
     if (self->ends[VCP_COMPUTE] != NULL)
         self->ends[VCP_COMPUTE]->ops->fill(self->ends[VCP_COMPUTE]);
     move_bytes(self);
@@ -862,11 +946,15 @@ vcp_session_new(VcpWorker *worker, VcpEndpoint *tenant, char *token, VcpSlot *sl
     self->clock = vcp_timer_new(vcp_worker_loop(worker), on_clock, self);
     self->started_ms = now_ms(self);
     self->asked_us = g_get_monotonic_time();
+    self->tenure.started_ms = self->started_ms;
+    self->idle_timeout_s = config_of(self)->idle_timeout_s;
+    self->session_limit_s = config_of(self)->session_limit_s;
     vcp_liveness_init(&self->life, config_of(self)->keepalive_s,
                       config_of(self)->write_timeout_s, self->started_ms);
     self->deadline_ms =
         accepted_ms + config_of(self)->handshake_timeout_s * G_GUINT64_CONSTANT(1000);
     tenant->session = self;
+    self->right = vcp_right_new(vcp_worker_desk(worker), token, on_right_told, self);
 
     /* An answer that comes at once must find a session that nobody is about to use. */
     self->is_pumping = TRUE;

@@ -7,8 +7,7 @@
 #define MAX_WEBSOCKETS 64
 
 typedef struct {
-    VcService *service; /* NULL: the session is over, websockets of it are not */
-    guint n_sessions;   /* more than one where the store has let in another: it had lost one */
+    guint n_sessions; /* more than one where the store has let in another: it had lost one */
     guint n_websockets;
 } Live;
 
@@ -41,12 +40,12 @@ vcp_spice_live_free(VcpSpiceLive *self)
 static void
 drop_if_unused(VcpSpiceLive *self, const char *token_digest, const Live *live)
 {
-    if (live->service == NULL && live->n_websockets == 0)
+    if (live->n_sessions == 0 && live->n_websockets == 0)
         g_hash_table_remove(self->sessions, token_digest);
 }
 
 void
-vcp_spice_live_begin(VcpSpiceLive *self, const char *token_digest, VcService *service)
+vcp_spice_live_begin(VcpSpiceLive *self, const char *token_digest)
 {
     uv_mutex_lock(&self->lock);
     Live *live = g_hash_table_lookup(self->sessions, token_digest);
@@ -54,8 +53,6 @@ vcp_spice_live_begin(VcpSpiceLive *self, const char *token_digest, VcService *se
         live = g_new0(Live, 1);
         g_hash_table_insert(self->sessions, g_strdup(token_digest), live);
     }
-    vc_service_unref(live->service);
-    live->service = vc_service_ref(service);
     live->n_sessions++;
     uv_mutex_unlock(&self->lock);
 }
@@ -65,21 +62,9 @@ vcp_spice_live_end(VcpSpiceLive *self, const char *token_digest)
 {
     uv_mutex_lock(&self->lock);
     Live *live = g_hash_table_lookup(self->sessions, token_digest);
-    if (--live->n_sessions == 0)
-        g_clear_pointer(&live->service, vc_service_unref);
+    live->n_sessions--;
     drop_if_unused(self, token_digest, live);
     uv_mutex_unlock(&self->lock);
-}
-
-VcService *
-vcp_spice_live_service(VcpSpiceLive *self, const char *token_digest)
-{
-    uv_mutex_lock(&self->lock);
-    const Live *live = g_hash_table_lookup(self->sessions, token_digest);
-    VcService *service =
-        live != NULL && live->service != NULL ? vc_service_ref(live->service) : NULL;
-    uv_mutex_unlock(&self->lock);
-    return service;
 }
 
 gboolean
@@ -88,7 +73,7 @@ vcp_spice_live_enter(VcpSpiceLive *self, const char *token_digest)
     uv_mutex_lock(&self->lock);
     Live *live = g_hash_table_lookup(self->sessions, token_digest);
     gboolean entered =
-        live != NULL && live->service != NULL && live->n_websockets < MAX_WEBSOCKETS;
+        live != NULL && live->n_sessions > 0 && live->n_websockets < MAX_WEBSOCKETS;
     if (entered)
         live->n_websockets++;
     uv_mutex_unlock(&self->lock);

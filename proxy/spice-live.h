@@ -1,21 +1,18 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  * The SPICE sessions whose main channel is in this process: their further websockets are let in
- * without being counted, and after the token's end. Shared by all workers, locked. */
+ * without being counted. Shared by all workers, locked. */
 #pragma once
 
-#include "common/service.h"
+#include <glib.h>
 
 typedef struct VcpSpiceLive VcpSpiceLive;
 
 VcpSpiceLive *vcp_spice_live_new(void);
 void vcp_spice_live_free(VcpSpiceLive *self); /* nullable; every session has ended */
 
-/* All from here on: any thread. service: a reference is kept. */
-void vcp_spice_live_begin(VcpSpiceLive *self, const char *token_digest, VcService *service);
+/* All from here on: any thread. */
+void vcp_spice_live_begin(VcpSpiceLive *self, const char *token_digest);
 void vcp_spice_live_end(VcpSpiceLive *self, const char *token_digest);
-
-/* The service of the token's session (full), or NULL where it has none here. */
-VcService *vcp_spice_live_service(VcpSpiceLive *self, const char *token_digest);
 
 /* One more websocket of the session; FALSE where there is none, or it has far more than any
  * client opens. */

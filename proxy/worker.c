@@ -45,7 +45,8 @@ struct VcpWorker {
     VcPool *pool;
     VcpResolver *resolver;
     VcpLeases *leases;
-    VcpStore *store;  /* theirs */
+    VcpStore *store; /* theirs */
+    VcpDesk *desk;
     GQueue half_open; /* of the links of tenants, oldest first */
     GQueue sessions;
     gboolean is_stopping, is_closed;
@@ -95,6 +96,12 @@ VcpLeases *
 vcp_worker_leases(VcpWorker *self)
 {
     return self->leases;
+}
+
+VcpDesk *
+vcp_worker_desk(VcpWorker *self)
+{
+    return self->desk;
 }
 
 struct lws_vhost *
@@ -235,6 +242,7 @@ close_everything(VcpWorker *self)
 {
     self->is_closed = TRUE;
     vcp_front_close(&self->front);
+    vcp_desk_free(self->desk);
     self->resolver->ops->free(self->resolver);
     vcp_leases_free(self->leases);
     uv_close((uv_handle_t *)&self->wake, NULL);
@@ -485,6 +493,7 @@ vcp_worker_new(const VcpShared *shared, GError **error)
     self->resolver = shared->tokens != NULL
                          ? vcp_resolver_file_new(shared->tokens)
                          : vcp_resolver_https_new(&self->loop, self->shared.config);
+    self->desk = vcp_desk_new(shared->rights, &self->loop, self->resolver);
     self->store = make_store(self);
     self->leases = vcp_leases_new(&self->loop, shared->hub, self->store);
     return vcp_front_init(&self->front, self->shared.config, self->shared.front_certificates,

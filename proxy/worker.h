@@ -16,6 +16,7 @@
 #include "proxy/metrics.h"
 #include "proxy/session-limits.h"
 #include "proxy/resolver.h"
+#include "proxy/rights.h"
 
 /* What all workers use. The first part is immutable, counted, and may be replaced while they
  * run; of the rest none is owned by them. */
@@ -35,6 +36,7 @@ typedef struct {
     VcpSpiceLive *live;
     struct VcpAudit *audit; /* nullable: nobody wants to know */
     const int *is_draining; /* atomic: no new sessions, those that are may stay */
+    VcpRights *rights;
 } VcpShared;
 
 typedef struct VcpWorker VcpWorker;
@@ -89,6 +91,7 @@ uv_loop_t *vcp_worker_loop(VcpWorker *self);
 VcPool *vcp_worker_pool(VcpWorker *self);
 VcpResolver *vcp_worker_resolver(VcpWorker *self);
 VcpLeases *vcp_worker_leases(VcpWorker *self);
+VcpDesk *vcp_worker_desk(VcpWorker *self);
 struct lws_vhost *vcp_worker_vhost(VcpWorker *self);
 void vcp_worker_set_up_tls(VcpWorker *self, SSL_CTX *tls);
 gboolean vcp_worker_is_stopping(const VcpWorker *self);

@@ -10,6 +10,7 @@
 #include "common/notify.h"
 #include "common/renewal.h"
 #include "resolver/connection.h"
+#include "resolver/events.h"
 #include "resolver/host.h"
 #include "resolver/http.h"
 #include "resolver/password.h"
@@ -18,6 +19,11 @@
 /* What a client waits at the most for a password; less than the proxy waits for the resolver.
  */
 #define PASSWORD_DEADLINE_MS 3000
+#define EVENTS_KEPT          4096
+#define MAX_STREAMS          256
+#define STREAM_STALL_S       20
+#define BEAT_S               15
+
 /* How old the line may be that systemctl status shows. */
 #define STATUS_MS 1000
 
@@ -37,8 +43,9 @@ struct VcrDaemon {
     GPtrArray *hosts;   /* of VcrHost, by number */
     GPtrArray *inboxes; /* theirs */
     VcrPasswords *passwords;
+    VcrEvents *events;
     VcrHttp *http;
-    guint sources[4]; /* of the main loop: signals, and the look at the files */
+    guint sources[5]; /* of the main loop: signals, the look at the files, the streams' beat */
     guint heartbeat;  /* another; 0: no service manager listens */
     char *status;     /* what it was told last; nullable */
 };
@@ -157,6 +164,21 @@ on_look(gpointer data)
     return G_SOURCE_CONTINUE;
 }
 
+/* --- news of tokens --- */
+
+static void
+on_changed(VcrChange change, const char *digest, gpointer data)
+{
+    vcr_events_publish(data, change, digest);
+}
+
+static gboolean
+on_beat(gpointer data)
+{
+    vcr_events_beat(data);
+    return G_SOURCE_CONTINUE;
+}
+
 /* --- signals --- */
 
 static gboolean
@@ -210,6 +232,7 @@ add_sources(VcrDaemon *self)
     self->sources[1] = g_unix_signal_add(SIGINT, on_signal, self);
     self->sources[2] = g_unix_signal_add(SIGHUP, on_reload, self);
     self->sources[3] = g_timeout_add(VC_RENEWAL_INTERVAL_MS, on_look, self);
+    self->sources[4] = g_timeout_add_seconds(BEAT_S, on_beat, self->events);
 }
 
 static gboolean
@@ -217,8 +240,8 @@ start(VcrDaemon *self, GError **error)
 {
     if (!load(self, error))
         return FALSE;
-    self->http =
-        vcr_http_new(self->started, self->door, self->registry, self->passwords, error);
+    self->http = vcr_http_new(self->started, self->door, self->registry, self->passwords,
+                              self->events, error);
     if (self->http == NULL || !vcr_http_start(self->http, error))
         return FALSE;
     warn_of_settings(self->started);
@@ -244,6 +267,9 @@ make(VcrConfig *config)
     self->renewal = vc_renewal_new("certificate for proxies", load_door, self);
     self->loop = g_main_loop_new(NULL, FALSE);
     self->registry = vcr_registry_new(g_strv_length(config->connect));
+    self->events = vcr_events_new((VcrEventsSetup){
+        .ring = EVENTS_KEPT, .streams = MAX_STREAMS, .stall_s = STREAM_STALL_S});
+    vcr_registry_watch(self->registry, on_changed, self->events);
     self->hosts = g_ptr_array_new_with_free_func((GDestroyNotify)vcr_host_free);
     self->inboxes = g_ptr_array_new();
     make_hosts(self);
@@ -340,6 +366,7 @@ vcr_daemon_free(VcrDaemon *self)
     g_ptr_array_unref(self->inboxes);
     g_ptr_array_unref(self->hosts);
     vcr_registry_free(self->registry);
+    vcr_events_free(self->events);
     g_main_loop_unref(self->loop);
     g_free(self->status);
     vc_renewal_free(self->renewal);

@@ -41,7 +41,7 @@ read_ca(VcrHttp *self, GError **error)
 
 VcrHttp *
 vcr_http_new(const VcrConfig *config, VcrDoor *door, VcrRegistry *registry,
-             VcrPasswords *passwords, GError **error)
+             VcrPasswords *passwords, VcrEvents *events, GError **error)
 {
     g_autoptr(VcrHttp) self = g_new0(VcrHttp, 1);
 
@@ -51,6 +51,7 @@ vcr_http_new(const VcrConfig *config, VcrDoor *door, VcrRegistry *registry,
     self->context.hosts = config->connect;
     self->context.registry = registry;
     self->context.passwords = passwords;
+    self->context.events = events;
     self->servers = g_ptr_array_new_with_free_func((GDestroyNotify)MHD_stop_daemon);
     if (!read_ca(self, error))
         return NULL;
@@ -124,8 +125,15 @@ vcr_http_start(VcrHttp *self, GError **error)
     return TRUE;
 }
 
-/* A connection that waits for a password must be let go before its server may end; one that is
- * kept alive could bring the next request at any moment until then. */
+static void
+let_everybody_go(VcrHttp *self)
+{
+    vcr_events_end(self->context.events);
+    vcr_passwords_cancel(self->context.passwords);
+}
+
+/* A connection that waits for a password or an event must be let go before its server may end;
+ * one that is kept alive could bring the next request at any moment until then. */
 void
 vcr_http_stop(VcrHttp *self, guint timeout_ms)
 {
@@ -134,10 +142,10 @@ vcr_http_stop(VcrHttp *self, guint timeout_ms)
     g_atomic_int_set(&self->context.is_stopping, TRUE);
     for (guint i = 0; i < self->servers->len; i++)
         vc_listen_close(MHD_quiesce_daemon(g_ptr_array_index(self->servers, i)));
-    vcr_passwords_cancel(self->context.passwords);
+    let_everybody_go(self);
     while (g_atomic_int_get(&self->context.in_flight) > 0 && g_get_monotonic_time() < until) {
         g_usleep(STOP_POLL_US);
-        vcr_passwords_cancel(self->context.passwords);
+        let_everybody_go(self);
     }
     g_ptr_array_set_size(self->servers, 0);
 }

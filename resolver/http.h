@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
- * The HTTPS server that proxies ask: tokens, health. */
+ * The HTTPS server that proxies ask: tokens, events, health. */
 #pragma once
 
 #include "resolver/config.h"
 #include "resolver/door.h"
+#include "resolver/events.h"
 #include "resolver/password.h"
 #include "resolver/registry.h"
 
 typedef struct VcrHttp VcrHttp;
 
 /* door: not owned; NULL for clear text. Reads --listen-tls-ca and listens, but answers nobody
- * yet. registry, passwords: not owned. Errors: VC_ERROR_CONFIG, naming the file or address and
- * the flag. Main thread. */
+ * yet. registry, passwords, events: not owned. Errors: VC_ERROR_CONFIG, naming the file or
+ * address and the flag. Main thread. */
 VcrHttp *vcr_http_new(const VcrConfig *config, VcrDoor *door, VcrRegistry *registry,
-                      VcrPasswords *passwords, GError **error);
+                      VcrPasswords *passwords, VcrEvents *events, GError **error);
 
 /* Answers from now on, on threads of its own. Errors: VC_ERROR_CONFIG. */
 gboolean vcr_http_start(VcrHttp *self, GError **error);

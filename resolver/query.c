@@ -12,6 +12,7 @@
 
 #define BASE          "/consoleresolver/"
 #define TOKEN         "token/"
+#define EVENTS        "events"
 #define MAX_BODY      65536
 #define RETRY_AFTER_S "5"
 
@@ -138,13 +139,11 @@ wipe(void *text)
     vc_secret_free(text);
 }
 
-/* Takes the text. */
+/* Takes the response. */
 static enum MHD_Result
-send_text(const Request *self, unsigned status, char *text, const char *type)
+send_response(const Request *self, unsigned status, struct MHD_Response *response,
+              const char *type)
 {
-    struct MHD_Response *response =
-        MHD_create_response_from_buffer_with_free_callback(strlen(text), text, wipe);
-
     MHD_add_response_header(response, "Content-Type", type);
     MHD_add_response_header(response, "Cache-Control", "no-store");
     MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
@@ -155,6 +154,15 @@ send_text(const Request *self, unsigned status, char *text, const char *type)
     enum MHD_Result result = MHD_queue_response(self->connection, status, response);
     MHD_destroy_response(response);
     return result;
+}
+
+/* Takes the text. */
+static enum MHD_Result
+send_text(const Request *self, unsigned status, char *text, const char *type)
+{
+    return send_response(
+        self, status,
+        MHD_create_response_from_buffer_with_free_callback(strlen(text), text, wipe), type);
 }
 
 static enum MHD_Result
@@ -253,6 +261,30 @@ send_with_password(Request *self)
     g_assert_not_reached();
 }
 
+/* --- who may ask --- */
+
+/* FALSE: not this client, and *result is that of the answer that says so. */
+static gboolean
+check_client(Request *self, enum MHD_Result *result)
+{
+    switch (verdict_on(self)) {
+    case VC_CLIENT_NO_CERTIFICATE:
+        *result = send_error(self, MHD_HTTP_UNAUTHORIZED, "a client certificate is required");
+        return FALSE;
+    case VC_CLIENT_UNTRUSTED:
+        *result =
+            send_error(self, MHD_HTTP_FORBIDDEN, "the client certificate is not accepted");
+        return FALSE;
+    case VC_CLIENT_NOT_ALLOWED:
+        *result =
+            send_error(self, MHD_HTTP_FORBIDDEN, "this client is not among those that may ask");
+        return FALSE;
+    case VC_CLIENT_ALLOWED:
+        return TRUE;
+    }
+    g_assert_not_reached();
+}
+
 /* --- tokens --- */
 
 static enum MHD_Result
@@ -287,19 +319,6 @@ look_up(Request *self, const char *token)
 static enum MHD_Result
 serve_token(Request *self, const char *escaped)
 {
-    self->is_query = TRUE;
-    switch (verdict_on(self)) {
-    case VC_CLIENT_NO_CERTIFICATE:
-        return send_error(self, MHD_HTTP_UNAUTHORIZED, "a client certificate is required");
-    case VC_CLIENT_UNTRUSTED:
-        return send_error(self, MHD_HTTP_FORBIDDEN, "the client certificate is not accepted");
-    case VC_CLIENT_NOT_ALLOWED:
-        return send_error(self, MHD_HTTP_FORBIDDEN,
-                          "this client is not among those that may ask");
-    case VC_CLIENT_ALLOWED:
-        break;
-    }
-
     char *token = g_uri_unescape_string(escaped, NULL);
     enum MHD_Result result =
         token != NULL && vc_token_is_valid(token)
@@ -307,6 +326,23 @@ serve_token(Request *self, const char *escaped)
             : send_error(self, MHD_HTTP_BAD_REQUEST, "this is not what a token looks like");
     vc_secret_free(token);
     return result;
+}
+
+/* --- events --- */
+
+static enum MHD_Result
+serve_events(Request *self)
+{
+    const char *last_id =
+        MHD_lookup_connection_value(self->connection, MHD_HEADER_KIND, "Last-Event-ID");
+    struct MHD_Response *response =
+        vcr_events_open(self->context->events, self->connection, last_id);
+
+    if (response == NULL)
+        return send_error(self, MHD_HTTP_SERVICE_UNAVAILABLE,
+                          "there are too many streams of events");
+    log_answer(self, MHD_HTTP_OK, "stream of events");
+    return send_response(self, MHD_HTTP_OK, response, "text/event-stream");
 }
 
 /* --- paths --- */
@@ -334,23 +370,25 @@ serve_ready(Request *self)
 /* What follows the slash, or the two slashes that a base with one at its end gives with the Go
  * program; NULL: another path. */
 static const char *
-token_in(const char *url)
+skip_base(const char *url)
 {
     if (!g_str_has_prefix(url, BASE))
         return NULL;
     url += strlen(BASE);
-    if (*url == '/')
-        url++;
-    return g_str_has_prefix(url, TOKEN) ? url + strlen(TOKEN) : NULL;
+    return *url == '/' ? url + 1 : url;
 }
 
 static enum MHD_Result
 route(Request *self, const char *url)
 {
-    const char *token = token_in(url);
+    const char *below = skip_base(url);
+    enum MHD_Result result;
 
-    if (token != NULL)
-        return serve_token(self, token);
+    self->is_query = below != NULL && g_str_has_prefix(below, TOKEN);
+    if (self->is_query)
+        return check_client(self, &result) ? serve_token(self, below + strlen(TOKEN)) : result;
+    if (below != NULL && strcmp(below, EVENTS) == 0)
+        return check_client(self, &result) ? serve_events(self) : result;
     if (strcmp(url, "/healthz") == 0)
         return send_plain(self, MHD_HTTP_OK, "ok\n");
     if (strcmp(url, "/readyz") == 0)

@@ -7,6 +7,7 @@
 
 #include "resolver/config.h"
 #include "resolver/door.h"
+#include "resolver/events.h"
 #include "resolver/password.h"
 #include "resolver/registry.h"
 
@@ -17,6 +18,7 @@ typedef struct {
     char **hosts; /* URIs of libvirtd, by their numbers */
     VcrRegistry *registry;
     VcrPasswords *passwords;
+    VcrEvents *events;
     int in_flight;   /* atomic: requests that have begun and not been answered */
     int is_stopping; /* atomic: nobody may wait for a password any more */
 } VcrQueryContext;

@@ -13,6 +13,7 @@ typedef struct {
     gboolean is_listed;
     gboolean was_listed; /* once since the start */
     gboolean is_connected;
+    GHashTable *unsettled; /* set of digests that changed while it could not tell */
 } Host;
 
 struct VcrRegistry {
@@ -25,6 +26,9 @@ struct VcrRegistry {
     /* An unknown token may belong to a libvirtd that has never been listed since the start, and
      * a 404 would end its sessions. One that was known and is gone is dead all the same. */
     GHashTable *dead; /* set of digests */
+
+    VcrChanged changed; /* nullable */
+    gpointer data;      /* of changed */
 };
 
 VcrRecord *
@@ -65,6 +69,7 @@ vcr_registry_new(guint hosts)
     for (guint i = 0; i < hosts; i++) {
         self->hosts[i].guests = g_hash_table_new_full(g_str_hash, g_str_equal, g_free,
                                                       (GDestroyNotify)g_ptr_array_unref);
+        self->hosts[i].unsettled = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
         self->hosts[i].hidden = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     }
     self->by_digest = g_hash_table_new_full(g_str_hash, g_str_equal, g_free,
@@ -82,11 +87,19 @@ vcr_registry_free(VcrRegistry *self)
     g_hash_table_unref(self->by_digest);
     for (guint i = 0; i < self->n_hosts; i++) {
         g_hash_table_unref(self->hosts[i].guests);
+        g_hash_table_unref(self->hosts[i].unsettled);
         g_hash_table_unref(self->hosts[i].hidden);
     }
     g_rw_lock_clear(&self->lock);
     g_free(self->hosts);
     g_free(self);
+}
+
+void
+vcr_registry_watch(VcrRegistry *self, VcrChanged changed, gpointer data)
+{
+    self->changed = changed;
+    self->data = data;
 }
 
 /* --- which of several --- */
@@ -136,6 +149,137 @@ choose(const VcrRegistry *self, const GPtrArray *candidates)
     return chosen;
 }
 
+static gboolean
+awaits_hosts(const VcrRegistry *self)
+{
+    for (guint i = 0; i < self->n_hosts; i++) {
+        if (!self->hosts[i].was_listed)
+            return TRUE;
+    }
+    return FALSE;
+}
+
+/* *record: not owned; set where there is one, served or not, that the token stands for. */
+static VcrAnswer
+look_up(const VcrRegistry *self, const char *digest, VcrRecord **record)
+{
+    const GPtrArray *candidates = g_hash_table_lookup(self->by_digest, digest);
+
+    *record = NULL;
+    if (candidates == NULL)
+        return awaits_hosts(self) && !g_hash_table_contains(self->dead, digest) ? VCR_AWAY
+                                                                                : VCR_UNKNOWN;
+    *record = choose(self, candidates);
+    if (*record == NULL)
+        return VCR_AMBIGUOUS;
+    return is_certain(self, *record) ? VCR_FOUND : VCR_AWAY;
+}
+
+/* --- changes --- */
+
+/* What a token stood for before an update. */
+typedef struct {
+    VcrAnswer answer;
+    VcrRecord *record; /* full, nullable */
+} Standing;
+
+static void
+free_standing(gpointer data)
+{
+    Standing *standing = data;
+
+    vcr_record_unref(standing->record);
+    g_free(standing);
+}
+
+static GHashTable *
+standings_new(void)
+{
+    return g_hash_table_new_full(g_str_hash, g_str_equal, g_free, free_standing);
+}
+
+static void
+note_standings(const VcrRegistry *self, GHashTable *before, const GPtrArray *records)
+{
+    for (guint i = 0; records != NULL && i < records->len; i++) {
+        const VcrRecord *record = g_ptr_array_index(records, i);
+        if (g_hash_table_contains(before, record->digest))
+            continue;
+        Standing *standing = g_new0(Standing, 1);
+        standing->answer = look_up(self, record->digest, &standing->record);
+        if (standing->record != NULL)
+            vcr_record_ref(standing->record);
+        g_hash_table_insert(before, g_strdup(record->digest), standing);
+    }
+}
+
+static gboolean
+is_dead(VcrAnswer answer)
+{
+    return answer == VCR_UNKNOWN || answer == VCR_AMBIGUOUS;
+}
+
+static void
+tell(const VcrRegistry *self, VcrChange change, const char *digest)
+{
+    if (self->changed != NULL)
+        self->changed(change, digest, self->data);
+}
+
+static gboolean
+is_same_right(const VcService *one, const VcService *other)
+{
+    return vc_service_is_same_place(one, other) && vc_service_has_same_terms(one, other);
+}
+
+static void
+tell_of(VcrRegistry *self, const char *digest, const Standing *before)
+{
+    VcrRecord *record;
+    VcrAnswer answer = look_up(self, digest, &record);
+
+    if (is_dead(before->answer))
+        return;
+    if (is_dead(answer))
+        tell(self, VCR_TOKEN_DEAD, digest);
+    else if (record == NULL || before->record == NULL ||
+             is_same_right(record->service, before->record->service))
+        return;
+    else if (answer == VCR_FOUND)
+        tell(self, VCR_TOKEN_CHANGED, digest);
+    else
+        g_hash_table_add(self->hosts[record->host].unsettled, g_strdup(digest));
+}
+
+static void
+tell_changes(VcrRegistry *self, GHashTable *before)
+{
+    GHashTableIter iter;
+    gpointer digest, standing;
+
+    g_hash_table_iter_init(&iter, before);
+    while (g_hash_table_iter_next(&iter, &digest, &standing))
+        tell_of(self, digest, standing);
+}
+
+/* Tells of what changed while it was neither served nor dead; what still is waits on. */
+static void
+settle(VcrRegistry *self, Host *host)
+{
+    GHashTableIter iter;
+    gpointer digest;
+    VcrRecord *record;
+
+    g_hash_table_iter_init(&iter, host->unsettled);
+    while (g_hash_table_iter_next(&iter, &digest, NULL)) {
+        VcrAnswer answer = look_up(self, digest, &record);
+        if (answer == VCR_FOUND)
+            tell(self, VCR_TOKEN_CHANGED, digest);
+        if (answer != VCR_AWAY)
+            g_hash_table_iter_remove(&iter);
+    }
+}
+
 /* --- updates --- */
 
 /* NULL: there is none. */
@@ -180,16 +324,6 @@ add_record(VcrRegistry *self, VcrRecord *record)
     g_ptr_array_add(candidates, record);
 }
 
-static gboolean
-awaits_hosts(const VcrRegistry *self)
-{
-    for (guint i = 0; i < self->n_hosts; i++) {
-        if (!self->hosts[i].was_listed)
-            return TRUE;
-    }
-    return FALSE;
-}
-
 static void
 remove_record(VcrRegistry *self, VcrRecord *record)
 {
@@ -231,18 +365,24 @@ replace_guest(VcrRegistry *self, guint host, const char *uuid, GPtrArray *record
 {
     GHashTable *guests = self->hosts[host].guests;
     g_autoptr(GPtrArray) old = g_hash_table_lookup(guests, uuid);
+    g_autoptr(GHashTable) before = standings_new();
 
-    g_hash_table_remove(self->hosts[host].hidden, uuid);
     if (old != NULL)
         g_ptr_array_ref(old);
+    note_standings(self, before, old);
+    note_standings(self, before, records);
+    g_hash_table_remove(self->hosts[host].hidden, uuid);
     for (guint i = 0; old != NULL && i < old->len; i++)
         remove_record(self, g_ptr_array_index(old, i));
+    for (guint i = 0; records != NULL && i < records->len; i++)
+        add_record(self, g_ptr_array_index(records, i));
+    tell_changes(self, before);
+    if (self->hosts[host].is_listed)
+        settle(self, &self->hosts[host]);
     if (records == NULL || records->len == 0) {
         g_hash_table_remove(guests, uuid);
         return;
     }
-    for (guint i = 0; i < records->len; i++)
-        add_record(self, g_ptr_array_index(records, i));
     warn_of_new(self, records, old);
     g_hash_table_insert(guests, g_strdup(uuid), g_ptr_array_ref(records));
 }
@@ -258,9 +398,14 @@ vcr_registry_set_guest(VcrRegistry *self, guint host, const char *uuid, GPtrArra
 void
 vcr_registry_hide_guest(VcrRegistry *self, guint host, const char *uuid)
 {
+    g_autoptr(GHashTable) before = standings_new();
+
     g_rw_lock_writer_lock(&self->lock);
-    if (g_hash_table_contains(self->hosts[host].guests, uuid))
+    GPtrArray *records = g_hash_table_lookup(self->hosts[host].guests, uuid);
+    note_standings(self, before, records);
+    if (records != NULL)
         g_hash_table_add(self->hosts[host].hidden, g_strdup(uuid));
+    tell_changes(self, before);
     g_rw_lock_writer_unlock(&self->lock);
 }
 
@@ -276,14 +421,43 @@ vcr_registry_keep_guests(VcrRegistry *self, guint host, GHashTable *uuids)
     g_rw_lock_writer_unlock(&self->lock);
 }
 
+/* Of a console on two libvirtd, another may count now. */
+static void
+note_host(const VcrRegistry *self, guint host, GHashTable *before)
+{
+    GHashTableIter iter;
+    gpointer records;
+
+    g_hash_table_iter_init(&iter, self->hosts[host].guests);
+    while (g_hash_table_iter_next(&iter, NULL, &records))
+        note_standings(self, before, records);
+}
+
+static void
+set_listed(VcrRegistry *self, Host *host, gboolean listed)
+{
+    gboolean awaited = awaits_hosts(self);
+
+    host->is_listed = listed;
+    host->was_listed |= listed;
+    if (listed)
+        settle(self, host);
+    if (awaits_hosts(self))
+        return;
+    g_hash_table_remove_all(self->dead);
+    if (awaited)
+        tell(self, VCR_TOKENS_SETTLED, NULL);
+}
+
 void
 vcr_registry_set_listed(VcrRegistry *self, guint host, gboolean listed)
 {
+    g_autoptr(GHashTable) before = standings_new();
+
     g_rw_lock_writer_lock(&self->lock);
-    self->hosts[host].is_listed = listed;
-    self->hosts[host].was_listed |= listed;
-    if (!awaits_hosts(self))
-        g_hash_table_remove_all(self->dead);
+    note_host(self, host, before);
+    set_listed(self, &self->hosts[host], listed);
+    tell_changes(self, before);
     g_rw_lock_writer_unlock(&self->lock);
 }
 
@@ -308,28 +482,15 @@ vcr_registry_is_ready(VcrRegistry *self)
     return is_ready;
 }
 
-static VcrAnswer
-look_up(const VcrRegistry *self, const char *digest, VcrRecord **record)
-{
-    const GPtrArray *candidates = g_hash_table_lookup(self->by_digest, digest);
-
-    if (candidates == NULL)
-        return awaits_hosts(self) && !g_hash_table_contains(self->dead, digest) ? VCR_AWAY
-                                                                                : VCR_UNKNOWN;
-    VcrRecord *chosen = choose(self, candidates);
-    if (chosen == NULL)
-        return VCR_AMBIGUOUS;
-    if (!is_certain(self, chosen))
-        return VCR_AWAY;
-    *record = vcr_record_ref(chosen);
-    return VCR_FOUND;
-}
-
 VcrAnswer
 vcr_registry_look_up(VcrRegistry *self, const char *digest, VcrRecord **record)
 {
+    VcrRecord *found;
+
     g_rw_lock_reader_lock(&self->lock);
-    VcrAnswer answer = look_up(self, digest, record);
+    VcrAnswer answer = look_up(self, digest, &found);
+    if (answer == VCR_FOUND)
+        *record = vcr_record_ref(found);
     g_rw_lock_reader_unlock(&self->lock);
     return answer;
 }

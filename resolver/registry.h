@@ -34,6 +34,17 @@ typedef enum {
     VCR_AWAY, /* the libvirtd that knows, or may know, it is not connected, or cannot tell */
 } VcrAnswer;
 
+/* What has happened to tokens, for whoever has opened a session by one. */
+typedef enum {
+    VCR_TOKEN_DEAD,    /* it stands for nothing any more */
+    VCR_TOKEN_CHANGED, /* it stands for something else, or for the same on other terms */
+    VCR_TOKENS_SETTLED /* every libvirtd has been listed: unknown tokens are dead from now on */
+} VcrChange;
+
+/* digest: NULL for VCR_TOKENS_SETTLED. Called with the registry locked: must not wait, nor call
+ * it. Any thread. */
+typedef void (*VcrChanged)(VcrChange change, const char *digest, gpointer data);
+
 typedef struct VcrRegistry VcrRegistry;
 
 /* hosts: libvirtd, numbered from 0; none of them has been listed yet. */
@@ -41,6 +52,10 @@ VcrRegistry *vcr_registry_new(guint hosts);
 void vcr_registry_free(VcrRegistry *self); /* nullable */
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(VcrRegistry, vcr_registry_free)
+
+/* Who is told of changes, once, before there are any. A token whose libvirtd is away does not
+ * die by that, and what changed meanwhile is told when it is back. */
+void vcr_registry_watch(VcrRegistry *self, VcrChanged changed, gpointer data);
 
 /* Takes records (of VcrRecord; nullable: none) in place of those that the guest had there. */
 void vcr_registry_set_guest(VcrRegistry *self, guint host, const char *uuid,

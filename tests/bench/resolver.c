@@ -451,7 +451,9 @@ main(int argc, char **argv)
     VcrPasswords *passwords = vcr_passwords_new(no_hosts, 3000);
     g_autoptr(VcrDoor) door = vcr_door_new(config, &error);
     g_assert_no_error(error);
-    g_autoptr(VcrHttp) http = vcr_http_new(config, door, registry, passwords, &error);
+    g_autoptr(VcrEvents) events =
+        vcr_events_new((VcrEventsSetup){.ring = 16, .streams = 16, .stall_s = 20});
+    g_autoptr(VcrHttp) http = vcr_http_new(config, door, registry, passwords, events, &error);
     g_assert_no_error(error);
     g_assert_true(vcr_http_start(http, &error));
     measure(registry);

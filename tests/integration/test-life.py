@@ -122,11 +122,12 @@ class Reload(case.Case):
         self.assertTrue(self.known("old"))
 
     def test_sessions_stay(self):
+        """But those whose token is gone; see test-rights-terms.py."""
         with fakes.Server(fakes.hold) as server:
-            proxy = self.start_daemon({"tok": vnc(server.address, insecure=True)},
-                                      connect_insecure=True)
-            sock, _ = self.open(proxy, "tok")
-            proxy.write_tokens({})
+            service = vnc(server.address, insecure=True)
+            proxy = self.start_daemon({"tok": service, "other": service}, connect_insecure=True)
+            sock, _ = self.open(proxy, "other")
+            proxy.write_tokens({"other": service})
             mark = proxy.mark()
             proxy.reload()
             proxy.wait_line(r"(?i)tokens?\b", after=mark)

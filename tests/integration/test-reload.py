@@ -216,7 +216,7 @@ class Hypervisors(Reload):
 
 class Resolver(Reload):
     def test_connections_are_renewed(self):
-        """The resolver sees the new certificate, though a connection to it was open."""
+        """The resolver sees the new certificate, though a connection to it was open, and a stream."""
         resolver = self.start_resolver(NOWHERE, wait=False)
         cert = self.files.put("cert.pem", self.certs.proxy_client.cert)
         key = self.files.put("key.pem", self.certs.proxy_client.key)
@@ -224,10 +224,12 @@ class Resolver(Reload):
                                   resolver_tls_key=key, workers="1")
         fresh = self.certs.issue("renewed-client", names=("renewed.example",), purposes=("client",))
         self.ask(proxy, resolver, "CN=proxy.example,")
-        mark, began = proxy.mark(), time.monotonic()
+        resolver.wait_line("CN=proxy.example,.* 200 stream of events")
+        mark, asked, began = proxy.mark(), resolver.mark(), time.monotonic()
         self.files.replace("key.pem", fresh.key)
         self.files.replace("cert.pem", fresh.cert)
         self.assert_noticed(proxy, mark, began, "certificate for the resolver")
+        resolver.wait_line("CN=renewed.example,.* 200 stream of events", after=asked)
         self.ask(proxy, resolver, "CN=renewed.example,")
 
     def test_queries_go_on(self):
@@ -236,12 +238,12 @@ class Resolver(Reload):
             proxy = self.start_daemon(resolver_mode="external", resolver_uri=f"https://{server.address}/",
                                       resolver_timeout="2", workers="1")
             given_up, waiting = self.websocket(proxy, "a"), self.websocket(proxy, "b")
-            server.wait_connections(2)
+            server.wait_connections(3)      # the stream of events is one
             self.assertIn("reloaded: certificate for the resolver", self.hup(proxy))
             given_up.drop()
             self.assertEqual(waiting.wait_close()[0], 4503)
             self.websocket(proxy, "c").drop()       # one that is under way at the end
-            server.wait_connections(3)
+            server.wait_connections(5)
 
     def ask(self, proxy, resolver, subject):
         mark = resolver.mark()
@@ -299,6 +301,18 @@ class Configuration(Reload):
             self.configure(["max-sessions-per-address=1", "connect-insecure=true"])
             self.hup(proxy)
             self.assertEqual(proxy.upgrade("/websockify?token=tok").status, 429)
+
+    def test_session_limit(self):
+        """It is for sessions that begin afterwards."""
+        lines = ["connect-insecure=true", "log-level=debug"]
+        with fakes.Server(fakes.hold) as server:
+            proxy = self.start_with(lines, {"tok": vnc(server.address, insecure=True)})
+            old, _ = self.open(proxy, "tok")
+            self.configure([*lines, "session-limit=1"])
+            self.hup(proxy)
+            new, _ = self.open(proxy, "tok")
+            self.assertEqual(new.wait_close(30).code, 4408)
+            self.assertEqual(old.close().code, 1000)
 
     def test_targets_and_trust(self):
         """Where consoles may be, but never at our own listener; and who is a balancer."""

@@ -20,7 +20,7 @@ class Resolver:
 
     def __init__(self, pair, ca, tls=True):
         self.answers = {}
-        self.targets = []             # of all requests, as they came
+        self.targets = []             # of all requests for tokens, as they came
         self.certificates = []
         handler = type("Handler", (_Handler,), {"resolver": self})
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
@@ -46,6 +46,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     timeout = 30
 
     def do_GET(self):
+        if self.path.endswith("/events"):     # as most resolvers
+            self.answer(404, b"{}", {})
+            return
         self.resolver.targets.append(self.path)
         if hasattr(self.connection, "getpeercert"):
             self.resolver.certificates.append(self.connection.getpeercert())

@@ -20,12 +20,14 @@ except ImportError:
 
 TESTS = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(TESTS))
-from lab import case, libvirtd, resolverd, tap  # noqa: E402
+from lab import case, events, libvirtd, resolverd, tap  # noqa: E402
 
 DOCUMENT = TESTS.parent / "docs/resolver-api.yaml"
-TRANSPORT = {"date", "content-length", "connection", "content-type"}     # headers of HTTP itself
+TRANSPORT = {"date", "content-length", "transfer-encoding", "connection", "content-type"}     # headers of HTTP itself
 OPERATIONS = ("get", "head")
 TOKEN = "/consoleresolver/token/{token}"
+EVENTS = "/consoleresolver/events"
+MAX_STREAMS = 256
 UNKNOWN = "8d3f6b0c-6d60-4ab4-9f0e-9f2f63d2b4f5"
 LATER = "2099-01-31T12:00:00+01:00"
 BEFORE = "2001-01-31T12:00:00Z"
@@ -265,6 +267,7 @@ class Api(case.Case):
             ask(path, 200, good, resolver=picky)
             for method in ("POST", "PUT", "DELETE", "OPTIONS"):
                 ask(path, 405, good, method)
+        self.ask_for_events(ask, seen, picky, nobody, stranger, other)
         probes = ["/healthz", "/readyz"]
         for path in probes:
             for method in ("GET", "HEAD"):
@@ -290,6 +293,25 @@ class Api(case.Case):
         by_any_path = {row for row in documented if row[2] in ("405", "414", "431")}
         self.assertEqual(seen - by_any_path, documented - by_any_path)
         self.assertLessEqual(seen, documented)
+
+    def ask_for_events(self, ask, seen, picky, nobody, stranger, other):
+        for path in (EVENTS, EVENTS.replace("/events", "//events")):
+            ask(path, 401, tls=nobody)
+            ask(path, 403, tls=stranger)
+            ask(path, 403, resolver=picky, tls=other)
+            ask(path, 401, method="HEAD", tls=nobody)
+            ask(path, 403, method="HEAD", tls=stranger)
+            ask(path, 200, method="HEAD")
+            ask(path, 405, method="POST")
+            with events.Stream(picky, path=path) as stream:
+                self.check(path, stream.response)
+                seen.add((path, "get", str(stream.response.status)))
+        streams = [events.Stream(picky) for _ in range(MAX_STREAMS)]
+        for path in (EVENTS, EVENTS.replace("/events", "//events")):
+            ask(path, 503, resolver=picky)
+            ask(path, 503, method="HEAD", resolver=picky)
+        for stream in streams:
+            stream.close()
 
     def test_requests_that_are_too_long(self):
         for method in ("GET", "HEAD"):

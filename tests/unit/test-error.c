@@ -19,6 +19,7 @@ static const struct {
     {VC_ERROR_POLICY, "policy", 4403, 403},
     {VC_ERROR_REFUSED, "refused", 4404, 404},
     {VC_ERROR_IDLE, "idle", 4408, 408},
+    {VC_ERROR_LIMIT, "limit", 4408, 408},
     {VC_ERROR_IN_USE, "in-use", 4409, 409},
     {VC_ERROR_MOVED, "moved", 4410, 410},
     {VC_ERROR_UNREACHABLE, "unreachable", 4502, 502},

@@ -4,36 +4,20 @@
 
 #include "proxy/session-limits.h"
 
-static VcService *
-make_service(void)
-{
-    json_t *json = json_pack("{s:s, s:s}", "type", "spice", "address", "h:1");
-    VcService *service = vc_service_from_json(json, NULL);
-
-    json_decref(json);
-    return service;
-}
-
 static void
 test_session(void)
 {
     g_autoptr(VcpSpiceLive) live = vcp_spice_live_new();
-    g_autoptr(VcService) service = make_service();
 
-    g_assert_null(vcp_spice_live_service(live, "t"));
     g_assert_false(vcp_spice_live_enter(live, "t"));
-    vcp_spice_live_begin(live, "t", service);
-    g_autoptr(VcService) found = vcp_spice_live_service(live, "t");
-    g_assert_true(found == service);
-    g_assert_null(vcp_spice_live_service(live, "u"));
+    vcp_spice_live_begin(live, "t");
     g_assert_false(vcp_spice_live_enter(live, "u"));
 
     /* A websocket may outlive the session, and is none of the next one's. */
     g_assert_true(vcp_spice_live_enter(live, "t"));
     vcp_spice_live_end(live, "t");
-    g_assert_null(vcp_spice_live_service(live, "t"));
     g_assert_false(vcp_spice_live_enter(live, "t"));
-    vcp_spice_live_begin(live, "t", service);
+    vcp_spice_live_begin(live, "t");
     g_assert_true(vcp_spice_live_enter(live, "t"));
     vcp_spice_live_leave(live, "t");
     vcp_spice_live_end(live, "t");
@@ -45,15 +29,14 @@ static void
 test_two_sessions(void)
 {
     g_autoptr(VcpSpiceLive) live = vcp_spice_live_new();
-    g_autoptr(VcService) first = make_service(), second = make_service();
 
-    vcp_spice_live_begin(live, "t", first);
-    vcp_spice_live_begin(live, "t", second);
+    vcp_spice_live_begin(live, "t");
+    vcp_spice_live_begin(live, "t");
     vcp_spice_live_end(live, "t");
-    g_autoptr(VcService) found = vcp_spice_live_service(live, "t");
-    g_assert_true(found == second);
+    g_assert_true(vcp_spice_live_enter(live, "t"));
+    vcp_spice_live_leave(live, "t");
     vcp_spice_live_end(live, "t");
-    g_assert_null(vcp_spice_live_service(live, "t"));
+    g_assert_false(vcp_spice_live_enter(live, "t"));
 }
 
 static void
@@ -61,13 +44,12 @@ test_extra_slots(void)
 {
     g_autoptr(VcpSpiceLive) live = vcp_spice_live_new();
     g_autoptr(VcpLimits) limits = vcp_limits_new((VcpLimitValues){.total = 1, .per_token = 1});
-    g_autoptr(VcService) service = make_service();
     VcpSlot *main = vcp_limits_enter(limits, "a", "t", NULL);
     VcpSlot *extra[64];
 
     g_assert_false(vcp_slot_is_extra(main));
     g_assert_null(vcp_slot_new_extra(live, "t"));
-    vcp_spice_live_begin(live, "t", service);
+    vcp_spice_live_begin(live, "t");
     for (gsize i = 0; i < G_N_ELEMENTS(extra); i++) {
         extra[i] = vcp_slot_new_extra(live, "t");
         g_assert_true(vcp_slot_is_extra(extra[i]));
