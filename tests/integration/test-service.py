@@ -10,7 +10,7 @@ import tempfile
 from contextlib import contextmanager
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
-from lab import case, daemon, fakes, manager, program, rawhttp, resolverd, tap
+from lab import case, daemon, fakes, guest, manager, program, rawhttp, resolverd, tap
 from lab.case import vnc
 
 NOWHERE = "qemu+unix:///system?socket=/nonexistent/socket"
@@ -155,8 +155,9 @@ class Proxy(OfBoth, Service):
         """Each of them counts for the watchdog, and one that goes on is forgiven."""
         boss = self.manager(watchdog=WATCHDOG)
         proxy = self.start_daemon(environment=boss.environment(), workers="3")
+        # a thread has its name when it first runs
+        guest.wait_until(lambda: len(manager.threads(proxy.process.pid, "worker")) == 3, "three workers")
         workers = manager.threads(proxy.process.pid, "worker")
-        self.assertEqual(len(workers), 3)
         for tid in workers:
             with self.subTest(tid):
                 mark = proxy.mark()

@@ -6,10 +6,10 @@ import pathlib
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
-from lab import case, guest, redisserver, spice, tap
+from lab import case, fakeresolver, guest, redisserver, spice, tap
 
 SCANCODE_A = 0x1e
-ENDED, TOKEN, POLICY, IN_USE = 1000, 4401, 4403, 4409
+ENDED, TOKEN, POLICY, IN_USE, MOVED = 1000, 4401, 4403, 4409, 4410
 MAIN, DISPLAY, INPUTS, CURSOR = ((kind, 0) for kind in (spice.MAIN, spice.DISPLAY, spice.INPUTS,
                                                         spice.CURSOR))
 PASSWORD = "CANARYspicepassword"
@@ -394,22 +394,29 @@ class ReconnectWindow(SpiceCase):
 
 class Changes(SpiceCase):
     def test_token_that_changes_its_type(self):
-        """While its session lives; what comes then is a session of another kind, and counts."""
+        """While its session lives, which hears of it late; what comes then is a session of another kind, and
+        counts."""
         vm = self.start_guest(spice="tls")
         other = self.start_guest(serial="tls raw")
-        proxy = self.start_daemon({"t": self.service(vm)}, max_sessions_per_token=2)
+        resolver = fakeresolver.Resolver(self.certs.resolver_server, self.certs.ca)
+        self.addCleanup(resolver.stop)
+        resolver.answers["t"] = fakeresolver.found(self.service(vm))
+        proxy = self.start_daemon(resolver_mode="external", resolver_tokens=None, resolver_uri=resolver.base,
+                                  recheck="0", max_sessions_per_token=2)
+        resolver.wait_streams(1)
         main, _, channels = self.whole_session(proxy, vm, "t")
-        mark = proxy.mark()
-        proxy.write_tokens({"t": case.serial(other.serial_address)})
-        proxy.reload()
-        proxy.wait_line("reloaded", after=mark)
+        resolver.answers["t"] = fakeresolver.found(case.serial(other.serial_address))
         sock = self.websocket(proxy, "t")
         sock.write(b"x")
         self.assertEqual(sock.read(1), b"x")
         self.assertEqual(self.websocket(proxy, "t").wait_close().code, 4409)
         self.assert_types(vm, channels[INPUTS])
+        resolver.send(b"event: recheck\ndata: all\n\n")
+        for channel in (main, *channels.values()):
+            self.assertEqual(channel.sock.wait_close().code, MOVED)
+        sock.write(b"y")
+        self.assertEqual(sock.read(1), b"y")
         sock.close()
-        main.sock.close()
 
 
 class TwoTokens(SpiceCase):
