@@ -21,6 +21,9 @@ Pair = namedtuple("Pair", "cert key")
 
 LOCALHOST = ("localhost", "127.0.0.1", "::1")
 
+EC = ("--key-type", "ecdsa", "--curve", "secp256r1")
+RSA = ("--key-type", "rsa", "--bits", "2048")
+
 # certtool wants absolute times to make certificates that are not valid today
 EXPIRED = ("2001-01-01 00:00:00", "2002-01-01 00:00:00")
 FUTURE = ("2090-01-01 00:00:00", "2091-01-01 00:00:00")
@@ -75,7 +78,7 @@ class Pki:
             return self._certificate(f"ca-{name}", lines, signer)
 
     def issue(self, label, names=LOCALHOST, purposes=("server", "client"), cn=None,
-              authority="main", expired=False, future=False, chain=False):
+              authority="main", expired=False, future=False, chain=False, rsa=False):
         """A certificate under a label of its own; the same label gives the same certificate.
 
         names     host names and IP addresses for subjectAltName; () for none at all
@@ -83,6 +86,7 @@ class Pki:
         purposes  of "server" and "client": extended key usage
         authority label of the CA that signs
         chain     signed by an intermediate CA, whose certificate follows in the file
+        rsa       an RSA key of 2048 bits
         """
         with self._lock:
             lines = [f"cn = {cn or (names[0] if names else label)}", "signing_key"]
@@ -93,7 +97,7 @@ class Pki:
                 signer = self.authority(f"{authority}-intermediate", parent=authority)
             else:
                 signer = self.authority(authority)
-            return self._certificate(label, lines, signer, append_signer=chain)
+            return self._certificate(label, lines, signer, append_signer=chain, key=RSA if rsa else EC)
 
     def qemu_dir(self, label="qemu", client_ca="main", **options):
         """A directory for QEMU's tls-creds-x509 object (and libvirt's *_tls_x509_cert_dir).
@@ -112,12 +116,11 @@ class Pki:
                 os.symlink(source, os.path.join(directory, name))
             return directory
 
-    def _certificate(self, label, template, signer, append_signer=False):
+    def _certificate(self, label, template, signer, append_signer=False, key=EC):
         pair = Pair(self._path(label, "cert"), self._path(label, "key"))
         if os.path.exists(pair.cert):
             return pair
-        _certtool("--generate-privkey", "--key-type", "ecdsa", "--curve", "secp256r1",
-                  "--outfile", pair.key)
+        _certtool("--generate-privkey", *key, "--outfile", pair.key)
         template_path = os.path.join(self.directory, f"{label}.template")
         _write(template_path, "\n".join(["organization = console lab"] + template) + "\n")
         # written under another name first: a certificate that exists is a complete one
