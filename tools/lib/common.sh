@@ -11,7 +11,7 @@ DEMO_PACKAGES=(qemu-system-x86 libvirt-daemon libvirt-daemon-driver-qemu libvirt
     novnc spice-html5 node-xterm gnutls-bin)
 TEST_PACKAGES=(chromium fonts-dejavu-core openssl stunnel4 redis-server strace iproute2 procps valgrind libc6-dbg
     clang libclang-rt-14-dev llvm clang-format shellcheck
-    python3-yaml python3-jsonschema curl)
+    python3-yaml python3-jsonschema curl haproxy websockify)
 
 die() {
     printf '%s: %s\n' "${0##*/}" "$*" >&2
