@@ -22,9 +22,9 @@
 
 #define RECORD     16384
 #define MAX_SIZE   65536
-#define BULK       (G_GINT64_CONSTANT(256) << 20) /* bytes a measurement */
-#define MESSAGES   20000                          /* at the most */
-#define HANDSHAKES 200
+#define BULK       (G_GINT64_CONSTANT(32) << 20) /* bytes a measurement */
+#define MESSAGES   4000                          /* at the most */
+#define HANDSHAKES 50
 
 static char *ca, *server, *client_cert, *client_key;
 static guint8 bytes[MAX_SIZE];
