@@ -11,7 +11,7 @@ DEMO_PACKAGES=(qemu-system-x86 libvirt-daemon libvirt-daemon-driver-qemu libvirt
     novnc spice-html5 node-xterm gnutls-bin)
 TEST_PACKAGES=(chromium fonts-dejavu-core openssl stunnel4 redis-server haproxy nginx libnginx-mod-stream strace iproute2 procps valgrind libc6-dbg
     clang libclang-rt-14-dev llvm clang-format shellcheck
-    python3-yaml python3-jsonschema python3-gi gir1.2-spiceclientglib-2.0 python3-seccomp curl
+    python3-yaml python3-jsonschema python3-gi gir1.2-spiceclientglib-2.0 python3-seccomp curl websockify
     systemd dpkg-dev debhelper lintian rpm)
 
 die() {
