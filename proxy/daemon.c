@@ -6,9 +6,9 @@
 #include <libwebsockets.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <uv.h>
 
+#include "common/descriptors.h"
 #include "common/error.h"
 #include "common/listen.h"
 #include "common/log.h"
@@ -299,21 +299,13 @@ warn_of_settings(const VcpConfig *config)
 static void
 raise_descriptor_limit(const VcpConfig *config)
 {
-    struct rlimit limit;
-    rlim_t wanted = (rlim_t)config->max_sessions * 2 + SPARE_DESCRIPTORS;
+    guint64 needed = (guint64)config->max_sessions * 2;
+    guint64 limit = vc_descriptors_raise(needed > 0 ? needed + SPARE_DESCRIPTORS : 0);
 
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
-        return;
-    if (limit.rlim_max != RLIM_INFINITY &&
-        (config->max_sessions == 0 || wanted > limit.rlim_max)) {
-        if (limit.rlim_max < (rlim_t)config->max_sessions * 2)
-            g_warning("the limit of %" G_GUINT64_FORMAT
-                      " descriptors is too low for --max-sessions %u",
-                      (guint64)limit.rlim_max, config->max_sessions);
-        wanted = limit.rlim_max;
-    }
-    limit.rlim_cur = MAX(limit.rlim_cur, wanted);
-    setrlimit(RLIMIT_NOFILE, &limit);
+    if (limit < needed)
+        g_warning("the limit of %" G_GUINT64_FORMAT
+                  " descriptors is too low for --max-sessions %u",
+                  limit, config->max_sessions);
 }
 
 /* --- libwebsockets' log --- */

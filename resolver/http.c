@@ -5,17 +5,20 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/descriptors.h"
 #include "common/error.h"
 #include "common/listen.h"
 #include "resolver/query.h"
 
-#define THREADS         2
-#define MAX_CONNECTIONS 4096
-#define MAX_PER_ADDRESS 1024 /* of these, for one that keeps them without a word */
-#define IDLE_TIMEOUT_S  60   /* of a connection that is kept alive, or of a slow sender */
-#define STOP_POLL_US    10000
-#define MAX_OPTIONS     16
-#define PRIORITY        "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"
+#define THREADS 2
+/* libvirt must not go without one because of clients. */
+#define SPARE_DESCRIPTORS 1024
+#define MAX_CONNECTIONS   4096
+#define MAX_PER_ADDRESS   1024 /* of these, for one that keeps them without a word */
+#define IDLE_TIMEOUT_S    60   /* of a connection that is kept alive, or of a slow sender */
+#define STOP_POLL_US      10000
+#define MAX_OPTIONS       16
+#define PRIORITY          "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"
 
 struct VcrHttp {
     const VcrConfig *config;
@@ -55,6 +58,7 @@ vcr_http_new(const VcrConfig *config, VcrDoor *door, VcrRegistry *registry,
     self->servers = g_ptr_array_new_with_free_func((GDestroyNotify)MHD_stop_daemon);
     if (!read_ca(self, error))
         return NULL;
+    vc_descriptors_raise(MAX_CONNECTIONS + SPARE_DESCRIPTORS);
     self->sockets = vc_listen_all(config->listen_addr, error);
     if (self->sockets == NULL)
         return NULL;
