@@ -24,6 +24,8 @@ CTL = "virtconsoleproxyctl"
 PROGRAMS = {PROXY: "VCP_BINARY", RESOLVER: "VCR_BINARY", ADM: "VCR_ADM_BINARY", CTL: "VCP_CTL_BINARY"}
 MAN = {PROXY: "docs/man/virtconsoleproxyd.8.rst", RESOLVER: "docs/man/virtconsoleresolverd.8.rst",
        ADM: "docs/man/virtconsoleresolveradm.1.rst", CTL: "docs/man/virtconsoleproxyctl.1.rst"}
+CONF_PAGE, TOKENS_PAGE = "docs/man/virtconsoleproxy.conf.5.rst", "docs/man/virtconsoleproxy-tokens.5.rst"
+FORMATS = (CONF_PAGE, TOKENS_PAGE)       # of files: no program's
 TOOLS = (ADM, CTL)                       # have commands
 DAEMONS = (PROXY, RESOLVER)
 CONF = {PROXY: "conf/virtconsoleproxyd.conf", RESOLVER: "conf/virtconsoleresolverd.conf"}
@@ -42,6 +44,11 @@ def markdown():
     """The project's pages, as paths below its top."""
     pages = [TOP / "README.md", *TOP.glob("docs/**/*.md"), *(TOP / name / "README.md" for name in DIRECTORIES)]
     return sorted(str(page.relative_to(TOP)) for page in pages)
+
+
+def pages():
+    """Those and the manual pages."""
+    return [*MAN.values(), *FORMATS, *markdown()]
 
 
 def api():
@@ -173,7 +180,7 @@ class Flags(unittest.TestCase):
     def test_mentions(self):
         """Pages name no flag that is not there; other programs' flags stand in code blocks only."""
         flags = all_flags()
-        for page in [*MAN.values(), *markdown()]:
+        for page in pages():
             text = re.sub(r"^```.*?^```$", "", read(page), flags=re.MULTILINE | re.DOTALL)
             if page.endswith(".rst"):
                 text = re.sub(r"::\n\n(?: +.*\n|\n)+", "\n", text)
@@ -187,7 +194,7 @@ class Flags(unittest.TestCase):
         for name in DAEMONS:
             flags = help_flags(name)
             count = 0
-            for page in [*MAN.values(), *markdown()]:
+            for page in pages():
                 for command in re.findall(rf"{name}((?:(?: |\\\n)+(?:--\S+))+)", read(page)):
                     for flag in re.findall(r"(?<!\S)--([\w-]+)", command):
                         count += 1
@@ -338,12 +345,17 @@ class ManualPages(unittest.TestCase):
         rst2man = os.environ.get("RST2MAN") or shutil.which("rst2man")
         if not rst2man:
             self.skipTest("no rst2man on this machine (package python3-docutils)")
-        for page in MAN.values():
+        for page in (*MAN.values(), *FORMATS):
             with self.subTest(page):
                 done = subprocess.run([rst2man, "--report=info", "--halt=5", str(TOP / page)], text=True, check=False,
                                       stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
                 self.assertEqual((done.returncode, done.stderr), (0, ""))
-                self.assertIn(".SH EXIT STATUS", done.stdout)
+                self.assertIn(".SH SYNTAX" if page in FORMATS else ".SH EXIT STATUS", done.stdout)
+
+    def test_all_are_built(self):
+        names = {path.name.removesuffix(".rst") for path in (TOP / "docs/man").glob("*.rst")}
+        self.assertEqual(set(re.findall(r"'(virt[\w.-]+\.\d)'", read("docs/meson.build"))), names)
+        self.assertEqual({pathlib.Path(page).stem for page in (*MAN.values(), *FORMATS)}, names)
 
 
 class Resolver(unittest.TestCase):
@@ -415,6 +427,10 @@ class Examples(case.Case):
         text = re.search(r"^    \{\n(?:    .*\n)+?    \}\n", man_section("TOKENS AND SERVICES"), re.MULTILINE)[0]
         self.accepts(text, 1)
 
+    def test_token_file_of_its_own_manual_page(self):
+        text = re.search(r"^    \{\n(?:    .*\n)+?    \}\n", read(TOKENS_PAGE), re.MULTILINE)[0]
+        self.accepts(text, 2)
+
     def test_service(self):
         service = json.loads(code_block("docs/service.md", "json", '"tlsTunnel"'))
         self.accepts(json.dumps({"token": service}), 1)
@@ -484,6 +500,41 @@ class ConfigurationFiles(unittest.TestCase):
                                       stdin=subprocess.DEVNULL, check=False, capture_output=True, timeout=60)
                 with self.subTest(name, block=block):
                     self.assertEqual(done.returncode, 0, done.stderr)
+
+    def run_with(self, text, *flags):
+        """The proxy with a file -> what it says on standard error."""
+        path = pathlib.Path(case.new_directory("conf"), "one.conf")
+        path.write_text(text, encoding="utf-8")
+        return subprocess.run([program.path_from(PROGRAMS[PROXY]), f"--config={path}", *flags], text=True,
+                              stdin=subprocess.DEVNULL, check=False, capture_output=True, timeout=60).stderr
+
+    def test_those_of_the_manual_page(self):
+        blocks = re.findall(r"^    (\[\w+\])\n((?:    .*\n)+)", read(CONF_PAGE), re.MULTILINE)
+        self.assertEqual([group for group, _ in blocks], ["[proxy]", "[resolver]"])
+        for name, (group, text) in zip(DAEMONS, blocks):
+            text = re.sub(r"^web-dir=.*$", f"web-dir={TOP}/web", textwrap.dedent(text), flags=re.MULTILINE)
+            path = pathlib.Path(case.new_directory("conf"), "page.conf")
+            path.write_text(f"{group}\n{text}", encoding="utf-8")
+            done = subprocess.run([program.path_from(PROGRAMS[name]), f"--config={path}", "--version"], text=True,
+                                  stdin=subprocess.DEVNULL, check=False, capture_output=True, timeout=60)
+            with self.subTest(name):
+                self.assertEqual(done.returncode, 0, done.stderr)
+
+    def test_syntax_of_the_manual_page(self):
+        """What it says of lines and values: nothing is wrong, or what the message has in it."""
+        texts = {"\n# x\n  [proxy]  \n workers =  2 \n": "", "[proxy]\nworkers=2 # x\n": '"2 # x"',
+                 '[proxy]\nworkers="2"\n': '""2""', "workers=2\n": "before the group", "[other]\n": "[other]",
+                 "[proxy]\nworkers\n": "key=value", "[proxy]\nworkers=2\nworkers=3\n": "line 2 already",
+                 "[proxy]\nhelp=true\n": "help", "[proxy]\nconfig=/x\n": "config",
+                 "[proxy]\nrequire-origin=yes\n": "true or false", "[proxy]\nallowed-origin=\n": "no value",
+                 "[proxy]\ntrusted-proxy=a\\;b\n": "a;b", "[proxy]\ntrusted-proxy=a\\qb\n": "trusted-proxy",
+                 "[proxy]\ntrusted-proxy=10.0.0.1;10.0.0.2;\n": "", "[proxy]\nweb-dir=/a\\sb\n": "/a b",
+                 "[proxy]\nweb-dir=/a\\qb\n": "/a\\qb"}
+        for text, said in texts.items():
+            with self.subTest(text):
+                shown = self.run_with(text, "--version")
+                self.assertEqual(shown != "", said != "", shown)
+                self.assertIn(said, shown)
 
     def test_options_that_need_a_restart(self):
         """The manual pages name those of the source."""

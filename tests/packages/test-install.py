@@ -21,6 +21,7 @@ EVERY = """bin/virtconsoleresolveradm sbin/virtconsoleproxyd sbin/virtconsoleres
     lib/sysusers.d/virtconsoleproxy.conf lib/sysusers.d/virtconsoleresolver.conf
     lib/tmpfiles.d/virtconsoleproxy.conf lib/tmpfiles.d/virtconsoleresolver.conf
     share/man/man8/virtconsoleproxyd.8 share/man/man8/virtconsoleresolverd.8 share/man/man1/virtconsoleresolveradm.1
+    share/man/man5/virtconsoleproxy.conf.5 share/man/man5/virtconsoleproxy-tokens.5
     share/bash-completion/completions/virtconsoleproxyd share/bash-completion/completions/virtconsoleresolverd
     share/bash-completion/completions/virtconsoleresolveradm share/virtconsoleproxy/web/console.html
     share/virtconsoleproxy/web/novnc/core/rfb.js share/virtconsoleproxy/web/spice-html5/main.js
