@@ -3,6 +3,8 @@
  * The first of these is in charge: it asks. Desks tell each other by messages. */
 #include "proxy/rights.h"
 
+#include <string.h>
+
 #include "common/error.h"
 #include "common/token.h"
 #include "proxy/timer.h"
@@ -393,6 +395,36 @@ vcp_right_free(VcpRight *self)
     if (self->file->rights.length == 0)
         close_file(self->file);
     g_free(self);
+}
+
+/* The last word counts. FALSE: there is none. With the lock held. */
+static gboolean
+find_news(const VcpDesk *desk, const char *digest, VcService **service /* full, nullable */)
+{
+    for (GList *at = desk->inbox.tail; at != NULL; at = at->prev) {
+        const Message *message = at->data;
+        gboolean is_told = message->news == DEAD || message->news == STANDS;
+        if (!is_told || strcmp(message->digest, digest) != 0)
+            continue;
+        *service = message->service != NULL ? vc_service_ref(message->service) : NULL;
+        return TRUE;
+    }
+    return FALSE;
+}
+
+void
+vcp_right_hear(VcpRight *self)
+{
+    g_autoptr(VcService) service = NULL;
+
+    if (self == NULL)
+        return;
+    VcpDesk *desk = self->file->desk;
+    uv_mutex_lock(&desk->rights->lock);
+    gboolean is_told = find_news(desk, self->file->token->digest, &service);
+    uv_mutex_unlock(&desk->rights->lock);
+    if (is_told)
+        self->told(service, self->data);
 }
 
 void

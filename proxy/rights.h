@@ -42,6 +42,11 @@ typedef void (*VcpRightTold)(VcService *service, gpointer data);
 VcpRight *vcp_right_new(VcpDesk *desk, const char *token, VcpRightTold told, gpointer data);
 void vcp_right_free(VcpRight *self); /* nullable */
 
+/* Tells it at once what this worker has been told and has not come to yet, as a session that
+ * ends for another reason may have that from the same event. It is told once more, if it is
+ * still there. nullable */
+void vcp_right_hear(VcpRight *self);
+
 /* Something came from the client. now_ms: of the loop. */
 void vcp_right_use(VcpRight *self, guint64 now_ms);
 

@@ -234,9 +234,8 @@ on_noted(VcpStoreAnswer answer, gboolean is_lost, gpointer data)
     gboolean asks_for_channel = self->ends[VCP_COMPUTE] == NULL;
     GError *error = NULL;
 
-    /* What has ended the main channel may be its own end just as well. */
     if (is_lost && self->state == SPLICED)
-        vcp_session_check_tenure(self);
+        vcp_session_look_for_reason(self);
     if (is_lost || answer != VCP_STORE_OK)
         error = vcp_notary_error(self->noted, answer, is_lost);
     else if (asks_for_channel && !count(self, &error))

@@ -33,8 +33,8 @@ tenure_due_ms(const VcpSession *self)
     return vcp_tenure_due(&self->tenure, &times);
 }
 
-void
-vcp_session_check_tenure(VcpSession *self)
+static void
+check_tenure(VcpSession *self)
 {
     VcpTenureTimes times = tenure_times(self);
 
@@ -55,6 +55,13 @@ vcp_session_check_tenure(VcpSession *self)
             "it lasted as long as --session-limit or the service's sessionLimit");
         break;
     }
+}
+
+void
+vcp_session_look_for_reason(VcpSession *self)
+{
+    check_tenure(self);
+    vcp_right_hear(self->right);
 }
 
 void
@@ -193,7 +200,7 @@ vcp_session_on_clock(gpointer data)
     check_patience(self);
     if (self->state == SPLICED) {
         check_life(self);
-        vcp_session_check_tenure(self);
+        check_tenure(self);
     } else if (now_ms(self) >= self->deadline_ms) {
         on_deadline(self);
     }

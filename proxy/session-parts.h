@@ -106,8 +106,9 @@ void vcp_session_note_down(VcpSession *self);
 /* The service's own limits go before the proxy's. */
 void vcp_session_set_tenure(VcpSession *self, const VcService *service);
 
-/* Ends the session if its time is over. */
-void vcp_session_check_tenure(VcpSession *self);
+/* Before a session ends because another one of its token has, or the hypervisor has closed it:
+ * ends it for what has ended that one, if its own time or right is over as well. */
+void vcp_session_look_for_reason(VcpSession *self);
 
 /* The client was busy now; or, by the bytes that came from it, may have been. */
 void vcp_session_note_use(VcpSession *self);

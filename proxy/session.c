@@ -187,6 +187,11 @@ refuse(VcpSession *self)
 static void
 on_compute_ended(VcpSession *self)
 {
+    if (self->state == SPLICED)
+        vcp_session_look_for_reason(self);
+    if (self->reason != NULL)
+        return; /* the end is let go already */
+
     VcpEndpoint *compute = self->ends[VCP_COMPUTE];
     const VcpHandshakeOps *ops = self->handshake->ops;
     GError *why =

@@ -224,6 +224,32 @@ test_dead(void)
 }
 
 /* One query for all of a token's sessions, on whichever desk; everybody hears of it. */
+/* What is on its way is known to who asks for it, and to nobody else yet. */
+static void
+test_heard_early(void)
+{
+    Fixture f;
+    Session one, two, other;
+
+    begin(&f, 0);
+    start(&one, &f, 0, "t");
+    start(&two, &f, 0, "t");
+    start(&other, &f, 0, "u");
+    vcp_right_hear(one.right);
+    assert_told(&one, 0, NULL);
+    say_dead(&f, "t");
+    vcp_right_hear(other.right);
+    vcp_right_hear(one.right);
+    assert_told(&one, 1, NULL);
+    assert_told(&two, 0, NULL);
+    turn(&f);
+    assert_told(&one, 1, NULL);
+    assert_told(&two, 1, NULL);
+    assert_told(&other, 0, NULL);
+    stop(&other);
+    end(&f);
+}
+
 static void
 test_periodic(void)
 {
@@ -442,6 +468,7 @@ main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/rights/dead", test_dead);
+    g_test_add_func("/rights/heard-early", test_heard_early);
     g_test_add_func("/rights/periodic", test_periodic);
     g_test_add_func("/rights/another-step", test_another_step);
     g_test_add_func("/rights/no-answer", test_no_answer);
