@@ -77,7 +77,8 @@ class Proxy(MetricsCase):
         key = bytes([4, 0, 0, 0, 0, 0, 0, 65])
         for _ in range(100):
             socks[0].write(key)
-        self.assertEqual(self.until(proxy, P + "received_bytes_total", at_login + 800), at_login + 800)
+        # each of the three may have sent its first message when the login was counted, or not
+        self.assertLessEqual(self.until(proxy, P + "received_bytes_total", at_login + 800), at_login + 800 + 3 * 12)
         for sock in socks:
             sock.close()
         proxy.wait_idle()
