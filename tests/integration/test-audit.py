@@ -172,7 +172,7 @@ class Records(AuditCase):
         for _ in range(3):
             self.open(proxy, TOKEN)[0].close()
         proxy.wait_idle()
-        self.assertEqual(proxy.count_lines("warning: the audit log cannot be written"), 1)
+        self.assertEqual(proxy.settled_count("warning: the audit log cannot be written", 1), 1)
         self.assertEqual(proxy.metrics()["virtconsoleproxy_audit_errors_total"], 6)
 
 
@@ -187,7 +187,7 @@ class Killed(AuditCase):
         self.kill(proxy)
         self.assertEqual(len(self.records()), 5)
         again = self.start()
-        self.assertEqual(again.count_lines("of a proxy that was killed"), 3)
+        self.assertEqual(again.settled_count("of a proxy that was killed", 3), 3)
         records = self.records()
         self.assertEqual(self.assert_pairs(records), 4)
         for end in records[5:]:

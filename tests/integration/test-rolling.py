@@ -182,8 +182,8 @@ class Rolling(case.Case):
         proxy.terminate()
         await balancer.wait_state(name, "DOWN")
         self.assertEqual(await loop.run_in_executor(None, proxy.process.wait, PATIENCE), 0)
-        cut = proxy.count_lines(r"session \d+ ended.* code 1001 ")
-        self.assertEqual(cut, STAYING if name == "one" else 0)
+        staying = STAYING if name == "one" else 0
+        self.assertEqual(proxy.settled_count(r"session \d+ ended.* code 1001 ", staying), staying)
         if name == "one":
             self.assertGreaterEqual(time.monotonic() - begin, DRAIN - 0.1)
         else:

@@ -6,7 +6,7 @@ import sys
 import threading
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
-from lab import case, redisserver, rfb, tap, ws
+from lab import case, guest, redisserver, rfb, tap, ws
 from lab.case import serial, vnc
 
 CLIENTS = 100
@@ -51,7 +51,9 @@ class Shared(case.Case):
         self.assertEqual(len(results), CLIENTS)
         self.assertEqual(results.count("in"), 1, results)
         self.assertLessEqual(set(results) - {"in"}, {4401, 4409})
-        self.assertEqual(sum(proxy.count_lines("joined after") for proxy in self.proxies), 1)
+        joined = lambda: sum(proxy.count_lines("joined after") for proxy in self.proxies)  # noqa: E731
+        guest.wait_until(lambda: joined() >= 1, "a session in the log")
+        self.assertEqual(joined(), 1)
         for proxy in self.proxies:
             self.assertEqual(self.code(proxy, "tok"), 4401)
 

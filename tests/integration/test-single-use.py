@@ -57,7 +57,7 @@ class Race(SingleUse):
         self.assertEqual(len(results), CLIENTS)
         self.assertEqual(results.count("in"), 1, results)
         self.assertLessEqual(set(results) - {"in"}, {4401, 4409})
-        self.assertEqual(self.proxy.count_lines("joined after"), 1)
+        self.assertEqual(self.proxy.settled_count("joined after", 1), 1)
         self.assert_spent()
 
     def test_vnc(self):
@@ -184,7 +184,7 @@ class NeverWas(SingleUse):
         self.proxy.wait_line("session 2 started")
         again.close()
         self.proxy.wait_idle()
-        self.assertEqual(self.proxy.count_lines("code 1000"), 2)
+        self.assertEqual(self.proxy.settled_count("code 1000", 2), 2)
 
 
 class ComeBack(SingleUse):

@@ -318,7 +318,7 @@ class Ids(HostileCase):
         self.assertEqual(channels[0].sock.wait_close().code, 1000)
         proxy.wait_line("main channel has ended")
         self.assertEqual(proxy.running_sessions(), 2)
-        self.assertEqual(proxy.count_lines("main channel has ended"), 1)
+        self.assertEqual(proxy.settled_count("main channel has ended", 1), 1)
 
 
 if __name__ == "__main__":

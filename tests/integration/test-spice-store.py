@@ -63,7 +63,7 @@ class Shared(SharedCase):
         channels[DISPLAY].expect(spice.DRAW_COPY)
         self.assert_types(channels[INPUTS])
         for proxy in self.proxies:
-            self.assertEqual(proxy.count_lines("session .* started"), 2)
+            self.assertEqual(proxy.settled_count("session .* started", 2), 2)
             # no new main channel, no guess, no channel twice, whichever proxy is asked
             self.assertEqual(self.refusal("single", proxy=proxy), (spice.PERMISSION_DENIED, TOKEN))
             self.assertEqual(self.refusal("single", session + 1, *INPUTS, proxy=proxy),

@@ -152,6 +152,15 @@ class Program:
         with self._changed:
             return sum(bool(re.search(pattern, line)) for line in self.lines)
 
+    def settled_count(self, pattern, wanted, timeout=30):
+        """As count_lines(), once there are so many: the log comes a little later than what it tells."""
+        deadline = time.monotonic() + timeout
+        with self._changed:
+            while (count := self.count_lines(pattern)) < wanted:
+                if self._ended or not self._changed.wait(max(0, deadline - time.monotonic())):
+                    break
+        return count
+
     def tail(self, count=40):
         with self._changed:
             return "\n".join(self.lines[-count:])
