@@ -143,15 +143,23 @@ vcr_http_stop(VcrHttp *self, guint timeout_ms)
 {
     gint64 until = g_get_monotonic_time() + timeout_ms * (gint64)1000;
 
+    /* Its threads take the socket out of their epoll sets in their own time, and abort where it
+     * is closed by then: it stays open until they are gone. */
+    g_autoptr(GArray) fds = g_array_new(FALSE, FALSE, sizeof(int));
+
     g_atomic_int_set(&self->context.is_stopping, TRUE);
-    for (guint i = 0; i < self->servers->len; i++)
-        vc_listen_close(MHD_quiesce_daemon(g_ptr_array_index(self->servers, i)));
+    for (guint i = 0; i < self->servers->len; i++) {
+        int fd = MHD_quiesce_daemon(g_ptr_array_index(self->servers, i));
+        g_array_append_val(fds, fd);
+    }
     let_everybody_go(self);
     while (g_atomic_int_get(&self->context.in_flight) > 0 && g_get_monotonic_time() < until) {
         g_usleep(STOP_POLL_US);
         let_everybody_go(self);
     }
     g_ptr_array_set_size(self->servers, 0);
+    for (guint i = 0; i < fds->len; i++)
+        vc_listen_close(g_array_index(fds, int, i));
 }
 
 void
