@@ -8,8 +8,8 @@
 
 #include "common/error.h"
 #include "common/tls.h"
+#include "proxy/connection.h"
 #include "proxy/metrics.h"
-#include "proxy/tenant.h"
 
 /* Room for the cookies of the whole site that the proxy may be a part of. */
 #define MAX_HEADERS 16384
@@ -208,7 +208,7 @@ vcp_front_init(VcpFront *self, const VcpConfig *config, SSL_CTX *certificates, u
     /* No time-outs of libwebsockets' own: liveness is the session's matter, and its list of
      * time-outs is searched from the front for each message. */
     static const lws_retry_bo_t no_validity_check = {0};
-    const struct lws_protocols *protocols[] = {&vcp_tenant_protocol, &end, NULL};
+    const struct lws_protocols *protocols[] = {&vcp_connection_protocol, &end, NULL};
     void *loops[] = {loop};
     struct lws_context_creation_info info = {
         .port = CONTEXT_PORT_NO_LISTEN_SERVER,

@@ -116,6 +116,9 @@ void vcp_session_note_bytes(VcpSession *self);
 
 /* Wakes the session when something is due. */
 void vcp_session_set_clock(VcpSession *self);
+
+/* Wakes it in the loop's next turn. */
+void vcp_session_go_on(VcpSession *self);
 void vcp_session_on_clock(gpointer data);
 
 /* --- session-report.c --- */

@@ -1,118 +1,393 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
- * The client's connection: HTTP until it becomes a websocket, then an endpoint of its session.
- * libwebsockets calls in here; nothing of the session is freed while it does, except through
- * CLOSED. */
+ * A websocket after its upgrade: the client's bytes out of frames into the session's buffer, and
+ * the other buffer in frames to the client. */
 #include "proxy/tenant.h"
 
+#include <errno.h>
+#include <openssl/err.h>
 #include <poll.h>
 #include <string.h>
-#include <unistd.h>
+#include <sys/socket.h>
 
-#include "common/address.h"
 #include "common/error.h"
-#include "common/token.h"
-#include "proxy/front.h"
-#include "proxy/headers.h"
-#include "proxy/http.h"
 #include "proxy/metrics.h"
 #include "proxy/session.h"
 #include "proxy/tcp.h"
-#include "proxy/timer.h"
+#include "proxy/websocket.h"
 
-/* One TLS record: libwebsockets reads no more than this before it looks at flow control again.
- */
-#define RX_SIZE 16384
+#define AGAIN (-1)
+#define ENDED (-2)
 
-/* What a refused client has to take its answer and go. */
-#define REFUSED_TIMEOUT_MS 2000
+/* Payload of a TLS record at the most. */
+#define RECORD_SIZE 16384
 
-/* lws_write()'s type for close frames, which libwebsockets keeps out of its public enum; the
- * same in all of 4.x. */
-#define WRITE_CLOSE ((enum lws_write_protocol)4)
-
-/* Of a websocket control frame (RFC 6455, 5.5): code and reason. */
-#define MAX_CLOSE_PAYLOAD 125
-
-/* Above the largest write, so that libwebsockets neither cuts nor copies it. */
-#define TX_SIZE 70000
+/* A frame of ours that is on its way: `header_left` bytes of its header, then `left` bytes of
+ * payload. A control frame's stand in `control`, a data frame's at the front of out. */
+typedef struct {
+    guint8 header[VCP_WS_MAX_HEADER];
+    guint8 header_length, header_left;
+    gsize left;
+    guint8 *control; /* nullable: it is a data frame; header and payload */
+    gsize control_length;
+} Frame;
 
 typedef struct {
-    VcpEndpoint
-        end;    /* first; its session is NULL before the upgrade and after the session's end */
-    GList link; /* in the worker's lists */
-    VcpWorker *worker;
-    struct lws *wsi;
-    char *client; /* whose connection it is, or whom a trusted proxy named with the upgrade */
-    guint64 accepted_ms;
-    VcpTimer *deadline; /* until there is a session */
+    VcpEndpoint end; /* first */
+    VcpTenantSetup setup;
+    uv_poll_t *poll; /* nullable: it is over; data: the tenant, until that is freed */
+    int polled;      /* for these events */
+    uv_poll_t *closing;
+    gboolean readable, writable; /* until a call says otherwise */
+    gboolean read_wants_write;
 
-    char *token;         /* between the request's check and the session; nullable */
-    VcpSlot *slot;       /* likewise */
-    guint retry_after_s; /* what a refused client is told; 0: nothing of its own */
-    gboolean is_refused;
-    gboolean is_established;
-
-    gboolean close_sent;
-    gboolean reads; /* flow control as last set */
+    VcpWsReader reader;
+    gboolean told_text;
+    gboolean is_deaf; /* its close frame has come, or nonsense: nothing more is read */
+    Frame frame;
+    guint8 *pong; /* nullable: what the last ping that is not answered yet asks for */
+    gsize pong_length;
     gboolean ping_due;
     guint16 close_code; /* 0: not closing */
     const char *close_reason;
+    guint16 peer_code; /* of its close frame; 0: there was none */
+    gboolean close_sent;
     guint64 acknowledged; /* bytes, when last looked at */
 } Tenant;
 
-static void
-on_deadline(gpointer data)
-{
-    Tenant *self = data;
+/* --- the end --- */
 
-    g_debug("client %s: no websocket within --handshake-timeout", self->client);
-    vcp_tenant_kill(&self->end);
+static void
+on_poll_closed(uv_handle_t *handle)
+{
+    Tenant *self = handle->data;
+
+    g_free(handle);
+    if (self == NULL)
+        return;
+    self->closing = NULL;
+    self->setup.over(self->setup.data);
+}
+
+/* From the loop: whoever found out may be in the middle of the session's pump. */
+static void
+finish(Tenant *self)
+{
+    if (self->poll == NULL)
+        return;
+    self->closing = g_steal_pointer(&self->poll);
+    uv_close((uv_handle_t *)self->closing, on_poll_closed);
+    self->readable = self->writable = FALSE;
+}
+
+void
+vcp_tenant_kill(VcpEndpoint *end)
+{
+    finish((Tenant *)end);
+}
+
+/* --- bytes --- */
+
+static gssize
+tls_result(Tenant *self, gboolean is_read)
+{
+    switch (SSL_get_error(self->setup.tls, 0)) {
+    case SSL_ERROR_WANT_READ:
+        return AGAIN;
+    case SSL_ERROR_WANT_WRITE:
+        self->read_wants_write = is_read;
+        return AGAIN;
+    case SSL_ERROR_ZERO_RETURN:
+        return ENDED;
+    default:
+        /* Nothing may be said on it any more, a good-bye neither. */
+        SSL_set_quiet_shutdown(self->setup.tls, 1);
+        return ENDED;
+    }
+}
+
+static gssize
+plain_result(gssize n)
+{
+    if (n > 0)
+        return n;
+    return n < 0 && (errno == EAGAIN || errno == EINTR) ? AGAIN : ENDED;
+}
+
+/* More than 0, AGAIN or ENDED. */
+static gssize
+receive_some(Tenant *self, guint8 *to, gsize room)
+{
+    size_t n;
+
+    if (self->setup.tls == NULL)
+        return plain_result(recv(self->setup.fd, to, room, 0));
+    ERR_clear_error();
+    return SSL_read_ex(self->setup.tls, to, room, &n) == 1 ? (gssize)n : tls_result(self, TRUE);
+}
+
+static gssize
+send_some(Tenant *self, const guint8 *from, gsize length)
+{
+    size_t n;
+
+    if (self->setup.tls == NULL)
+        return plain_result(send(self->setup.fd, from, length, MSG_NOSIGNAL));
+    ERR_clear_error();
+    return SSL_write_ex(self->setup.tls, from, length, &n) == 1 ? (gssize)n
+                                                                : tls_result(self, FALSE);
+}
+
+/* --- what comes --- */
+
+static void
+refuse(Tenant *self, const char *what)
+{
+    self->is_deaf = self->end.eof = TRUE;
+    vcp_session_end(self->end.session,
+                    g_error_new(VC_ERROR, VC_ERROR_CLIENT, "no websocket client: %s", what));
 }
 
 static void
-start_deadline(Tenant *self)
+on_control(Tenant *self)
 {
-    vcp_timer_start(self->deadline,
-                    vcp_worker_shared(self->worker)->config->handshake_timeout_s *
-                        G_GUINT64_CONSTANT(1000));
+    const VcpWsReader *frame = &self->reader;
+
+    if (frame->opcode == VCP_WS_PING) {
+        g_free(self->pong);
+        self->pong_length = frame->control_length;
+        self->pong = g_memdup2(frame->control, MAX(self->pong_length, 1));
+    } else if (frame->opcode == VCP_WS_CLOSE) {
+        self->is_deaf = self->end.eof = TRUE;
+        self->peer_code = vcp_ws_close_code(frame);
+    }
 }
 
-/* On libuv libwebsockets looks at its time-outs, and at bytes that it held back, only after an
- * event on a socket of its own. What is asked of it from a timer or from the other end of the
- * session needs such an event. */
+/* Bytes of frames, at the end of the session's buffer: there payload takes their place. */
 static void
-nudge(Tenant *self)
+take(Tenant *self, guint8 *bytes, gsize length)
 {
-    lws_cancel_service(lws_get_context(self->wsi));
+    const guint8 *from = bytes, *end = bytes + length;
+    guint8 *to = bytes;
+    VcpWsEvent event;
+
+    while (!self->is_deaf &&
+           (event = vcp_ws_read(&self->reader, &from, end, &to)) == VCP_WS_CONTROL)
+        on_control(self);
+    gsize payload = self->close_code == 0 ? (gsize)(to - bytes) : 0;
+    vc_buffer_commit(&self->end.in, payload);
+    self->end.bytes_in += payload;
+    vcp_metrics_received(payload);
+    vcp_session_heard(self->end.session);
+
+    if (self->reader.heard_text && !self->told_text) {
+        self->told_text = TRUE;
+        vcp_session_heard_text(self->end.session);
+    }
+    if (event == VCP_WS_BAD)
+        refuse(self, self->reader.wrong);
+    else if (self->is_deaf && self->peer_code == 0)
+        refuse(self, "a broken close frame");
 }
 
-/* --- what the session asks for --- */
+/* A record that was not full was the last one, most of the time; the loop will tell. */
+static gboolean
+may_be_more(const Tenant *self, gsize length)
+{
+    return self->setup.tls != NULL ? length == RECORD_SIZE || SSL_has_pending(self->setup.tls)
+                                   : TRUE;
+}
+
+static void
+fill(VcpEndpoint *end)
+{
+    Tenant *self = (Tenant *)end;
+
+    while (self->readable && !self->is_deaf && vc_buffer_room(&end->in) > 0) {
+        gsize room;
+        guint8 *to = vc_buffer_reserve(&end->in, &room);
+        gssize n = receive_some(self, to, room);
+
+        if (n <= 0)
+            vc_buffer_commit(&end->in, 0);
+        if (n == AGAIN) {
+            self->readable = FALSE;
+        } else if (n == ENDED) {
+            finish(self);
+        } else {
+            self->readable = may_be_more(self, (gsize)n);
+            take(self, to, (gsize)n);
+        }
+    }
+}
+
+/* --- what goes --- */
+
+static void
+begin_control(Frame *frame, VcpWsOpcode opcode, const void *payload, gsize length)
+{
+    frame->control = g_malloc(VCP_WS_MAX_HEADER + length);
+    frame->control_length = vcp_ws_write_header(frame->control, opcode, length);
+    if (length > 0)
+        memcpy(frame->control + frame->control_length, payload, length);
+    frame->control_length += length;
+    frame->left = frame->control_length;
+}
+
+static void
+begin_close(Tenant *self)
+{
+    guint8 payload[VCP_WS_MAX_CONTROL];
+    gboolean answers = self->peer_code != 0;
+    guint16 code = answers ? self->peer_code : self->close_code;
+    gsize length = answers ? 0 : MIN(strlen(self->close_reason), sizeof payload - 2);
+
+    payload[0] = (guint8)(code >> 8);
+    payload[1] = (guint8)code;
+    memcpy(payload + 2, self->close_reason, length);
+    /* The code for "none" stands for a frame without. */
+    begin_control(&self->frame, VCP_WS_CLOSE, payload,
+                  code == VCP_WS_NO_CODE ? 0 : length + 2);
+    self->close_sent = TRUE;
+}
+
+/* FALSE: there is nothing to send. */
+static gboolean
+begin_frame(Tenant *self)
+{
+    Frame *frame = &self->frame;
+    gsize length = vc_buffer_length(&self->end.out);
+
+    if (self->close_sent)
+        return FALSE;
+    if (self->pong != NULL) {
+        begin_control(frame, VCP_WS_PONG, self->pong, self->pong_length);
+        g_clear_pointer(&self->pong, g_free);
+    } else if (self->ping_due) {
+        begin_control(frame, VCP_WS_PING, NULL, 0);
+        self->ping_due = FALSE;
+    } else if (length > 0) {
+        frame->left = length;
+        frame->header_length = frame->header_left =
+            (guint8)vcp_ws_write_header(frame->header, VCP_WS_BINARY, length);
+    } else if (self->close_code != 0) {
+        begin_close(self);
+    } else {
+        return FALSE;
+    }
+    return TRUE;
+}
+
+static gboolean
+is_under_way(const Frame *frame)
+{
+    return frame->left > 0;
+}
+
+static gssize
+send_control(Tenant *self)
+{
+    Frame *frame = &self->frame;
+    gssize n = send_some(self, frame->control + frame->control_length - frame->left, frame->left);
+
+    if (n > 0)
+        frame->left -= (gsize)n;
+    if (frame->left == 0)
+        g_clear_pointer(&frame->control, g_free);
+    return n;
+}
+
+/* The header stands right in front of the payload, in the buffer's headroom; anew each time, since
+ * the buffer may have moved. */
+static gssize
+send_data(Tenant *self)
+{
+    Frame *frame = &self->frame;
+    guint8 *from = vc_buffer_data(&self->end.out) - frame->header_left;
+
+    memcpy(from, frame->header + frame->header_length - frame->header_left, frame->header_left);
+    gssize n = send_some(self, from, frame->header_left + frame->left);
+    if (n <= 0)
+        return n;
+    guint8 of_header = (guint8)MIN((gsize)n, frame->header_left);
+    gsize payload = (gsize)n - of_header;
+    frame->header_left -= of_header;
+    frame->left -= payload;
+    vc_buffer_consume(&self->end.out, payload);
+    self->end.bytes_out += payload;
+    vcp_metrics_sent(payload);
+    return n;
+}
+
+static gboolean
+has_more(const Tenant *self)
+{
+    return is_under_way(&self->frame) || self->pong != NULL || self->ping_due ||
+           (self->close_code != 0 && !self->close_sent);
+}
+
+static void
+flush(VcpEndpoint *end)
+{
+    Tenant *self = (Tenant *)end;
+
+    while (self->writable && (is_under_way(&self->frame) || begin_frame(self))) {
+        gssize n = self->frame.control != NULL ? send_control(self) : send_data(self);
+        if (n == AGAIN)
+            self->writable = FALSE;
+        else if (n == ENDED)
+            finish(self);
+    }
+    end->unsent = has_more(self);
+    if (self->close_sent && self->is_deaf && !end->unsent)
+        finish(self);
+}
+
+/* --- the loop --- */
+
+static void
+on_poll(uv_poll_t *poll, int status, int events)
+{
+    Tenant *self = poll->data;
+
+    /* What is wrong with the socket is reported best by the call that meets it; libuv has stopped
+     * looking. */
+    if (status < 0) {
+        events = UV_READABLE | UV_WRITABLE;
+        self->polled = 0;
+    }
+    self->writable |= (events & UV_WRITABLE) != 0;
+    self->readable |= (events & UV_READABLE) != 0 || (self->read_wants_write && self->writable);
+    if (self->writable)
+        self->read_wants_write = FALSE;
+    vcp_session_pump(self->end.session);
+}
 
 static void
 want(VcpEndpoint *end, gboolean read, gboolean write)
 {
     Tenant *self = (Tenant *)end;
+    gboolean writes = write || end->unsent || self->read_wants_write;
+    int events = (read && !self->readable && !self->is_deaf ? UV_READABLE : 0) |
+                 (writes && !self->writable ? UV_WRITABLE : 0);
 
-    if (read != self->reads) {
-        self->reads = read;
-        lws_rx_flow_control(self->wsi, read);
-        if (read)
-            nudge(self);
-    }
-    if (write)
-        lws_callback_on_writable(self->wsi);
+    if (self->poll == NULL || events == self->polled)
+        return;
+    self->polled = events;
+    if (events != 0)
+        uv_poll_start(self->poll, events, on_poll);
+    else
+        uv_poll_stop(self->poll);
 }
 
-static const VcpEndpointOps ops = {.want = want};
+static const VcpEndpointOps ops = {.fill = fill, .flush = flush, .want = want};
+
+/* --- what the session asks for --- */
 
 void
 vcp_tenant_ping(VcpEndpoint *end)
 {
-    Tenant *self = (Tenant *)end;
-
-    self->ping_due = TRUE;
-    self->end.unsent = TRUE;
-    lws_callback_on_writable(self->wsi);
+    ((Tenant *)end)->ping_due = TRUE;
+    end->unsent = TRUE;
 }
 
 gboolean
@@ -121,15 +396,14 @@ vcp_tenant_made_progress(VcpEndpoint *end)
     Tenant *self = (Tenant *)end;
     guint64 before = self->acknowledged;
 
-    self->acknowledged = vcp_tcp_acknowledged(lws_get_socket_fd(self->wsi));
+    self->acknowledged = vcp_tcp_acknowledged(self->setup.fd);
     return self->acknowledged != before;
 }
 
 gboolean
 vcp_tenant_has_left(VcpEndpoint *end)
 {
-    Tenant *self = (Tenant *)end;
-    struct pollfd look = {.fd = lws_get_socket_fd(self->wsi), .events = POLLRDHUP};
+    struct pollfd look = {.fd = ((Tenant *)end)->setup.fd, .events = POLLRDHUP};
 
     return poll(&look, 1, 0) > 0;
 }
@@ -142,358 +416,56 @@ vcp_tenant_close(VcpEndpoint *end, guint16 code, const char *reason)
     self->close_code = code;
     self->close_reason = reason;
     self->ping_due = FALSE;
-    self->end.unsent = TRUE;
-    lws_callback_on_writable(self->wsi);
-}
-
-void
-vcp_tenant_kill(VcpEndpoint *end)
-{
-    Tenant *self = (Tenant *)end;
-
-    lws_set_timeout(self->wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_ASYNC);
-    nudge(self);
-}
-
-/* --- the request --- */
-
-/* Before anything is kept or asked for it: a guess costs next to nothing. */
-static gboolean
-may_try(Tenant *self, GError **error)
-{
-    self->retry_after_s =
-        vcp_guesses_try(vcp_worker_shared(self->worker)->guesses, self->client);
-    if (self->retry_after_s == 0)
-        return TRUE;
-    g_set_error(error, VC_ERROR, VC_ERROR_GUESSES,
-                "more than --token-failures; the next token is looked at in %u s",
-                self->retry_after_s);
-    return FALSE;
-}
-
-static gboolean
-admit(Tenant *self, GError **error)
-{
-    char digest[VC_TOKEN_DIGEST_SIZE];
-    g_autofree char *address = vc_address_without_port(self->client);
-
-    vc_token_digest(self->token, digest);
-    /* One more channel of a session that is may come in while others may not, and its token is
-     * no guess. */
-    if (!vcp_worker_is_stopping(self->worker))
-        self->slot = vcp_slot_new_extra(vcp_worker_shared(self->worker)->live, digest);
-    if (self->slot != NULL)
-        return TRUE;
-    if (may_try(self, error))
-        self->slot =
-            vcp_limits_enter(vcp_worker_shared(self->worker)->limits, address, digest, error);
-    /* In this order: whoever begins to drain either finds the place taken or turns it away. */
-    if (self->slot == NULL || vcp_worker_is_ready(self->worker))
-        return self->slot != NULL;
-    g_clear_pointer(&self->slot, vcp_slot_free);
-    g_set_error_literal(error, VC_ERROR, VC_ERROR_SHUTDOWN, "the daemon is going down");
-    return FALSE;
-}
-
-/* The answer must reach a client that has sent more than it should, so the connection is not
- * cut at once: with bytes unread the kernel would reset it. Whatever comes next ends it, and
- * else a short time. */
-static int
-refuse(Tenant *self, struct lws *wsi, VcError code)
-{
-    self->is_refused = TRUE;
-    vcp_timer_start(self->deadline, REFUSED_TIMEOUT_MS);
-    return vcp_http_refuse(wsi, code, self->retry_after_s) ? 1 : -1;
-}
-
-static int
-on_upgrade(Tenant *self, struct lws *wsi)
-{
-    g_autoptr(GError) error = NULL;
-    g_autofree char *kind = NULL;
-
-    if (self->is_refused)
-        return -1;
-    /* Anything else, h2c among it, libwebsockets would accept or has answered already. */
-    if (!vcp_header_copy(wsi, WSI_TOKEN_UPGRADE, &kind) || kind == NULL)
-        return -1;
-    if (g_ascii_strcasecmp(kind, "websocket") != 0)
-        return refuse(self, wsi, VC_ERROR_BAD_REQUEST);
-
-    self->token =
-        vcp_headers_check(wsi, vcp_worker_shared(self->worker)->config, &self->client, &error);
-    if (self->token != NULL && admit(self, &error))
-        return 0;
-    VcError code = vc_error_code(error);
-    vcp_metrics_failed(code);
-    g_log(G_LOG_DOMAIN, vc_error_log_level(code), "client %s refused with HTTP status %u: %s",
-          self->client, vc_error_http_status(code), error->message);
-    return refuse(self, wsi, code);
-}
-
-static int
-refuse_plain(Tenant *self, struct lws *wsi, VcError code)
-{
-    return refuse(self, wsi, code) > 0 && lws_http_transaction_completed(wsi) == 0 ? 0 : -1;
-}
-
-static int
-on_http(Tenant *self, struct lws *wsi)
-{
-    g_autofree char *path = NULL;
-
-    if (self->is_refused)
-        return -1;
-    /* A connection that is kept alive gets its time anew with each request. */
-    self->accepted_ms = uv_now(vcp_worker_loop(self->worker));
-    start_deadline(self);
-    if (!vcp_header_copy(wsi, WSI_TOKEN_GET_URI, &path) ||
-        (path == NULL && !vcp_header_copy(wsi, WSI_TOKEN_HEAD_URI, &path)))
-        return -1;
-    if (path == NULL)
-        return refuse_plain(self, wsi, VC_ERROR_METHOD);
-    if (vcp_headers_have_body(wsi))
-        return refuse_plain(self, wsi, VC_ERROR_BAD_REQUEST);
-    return vcp_http_serve(wsi, path, vcp_worker_shared(self->worker)->config->web_dir,
-                          vcp_worker_is_ready(self->worker));
-}
-
-/* libwebsockets takes what does not begin like HTTP for some raw protocol. */
-static int
-on_no_http(struct lws *wsi)
-{
-    static const char text[] =
-        "HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
-    unsigned char buffer[LWS_PRE + sizeof text];
-
-    memcpy(buffer + LWS_PRE, text, sizeof text);
-    lws_write(wsi, buffer + LWS_PRE, sizeof text - 1, LWS_WRITE_RAW);
-    return -1;
-}
-
-/* --- the websocket --- */
-
-static int
-on_established(Tenant *self)
-{
-    self->is_established = TRUE;
-    self->reads = TRUE;
-    g_clear_pointer(&self->deadline, vcp_timer_free);
-    vcp_worker_remove_half_open(self->worker, &self->link);
-    vcp_worker_add_session(self->worker, &self->link);
-    vcp_session_new(self->worker, &self->end, g_steal_pointer(&self->token),
-                    g_steal_pointer(&self->slot), self->client, self->accepted_ms);
-    return 0;
-}
-
-static int
-on_receive(Tenant *self, struct lws *wsi, const void *data, size_t length)
-{
-    VcpSession *session = self->end.session;
-
-    if (session == NULL || self->close_code != 0)
-        return 0;
-    vcp_session_heard(session);
-    if (!lws_frame_is_binary(wsi) && !vcp_session_heard_text(session))
-        return 0;
-    self->end.bytes_in += length;
-    vcp_metrics_received(length);
-    if (!vc_buffer_append(&self->end.in, data, length)) {
-        vcp_session_end(session, g_error_new_literal(VC_ERROR, VC_ERROR_INTERNAL,
-                                                     "received more than flow control allows"));
-        return 0;
-    }
-    vcp_session_pump(session);
-    return 0;
-}
-
-/* After each write: the session moves on, and knows whether the client takes what it gets. */
-static int
-written(Tenant *self, struct lws *wsi, int result)
-{
-    if (result < 0)
-        return -1;
-    self->end.unsent = lws_partial_buffered(wsi) != 0 || self->ping_due ||
-                       (self->close_code != 0 && !self->close_sent);
-    if (self->end.session != NULL)
-        vcp_session_pump(self->end.session);
-    return 0;
-}
-
-/* The close frame is written here and not through lws_close_reason(): a build of
- * libwebsockets 4.1.6 with _DEBUG, as Debian's is, closes twice in a row on libuv (a check of
- * its own), and the second time it does not wait for the frame. */
-static int
-write_close(Tenant *self, struct lws *wsi)
-{
-    unsigned char buffer[LWS_PRE + MAX_CLOSE_PAYLOAD];
-    unsigned char *payload = buffer + LWS_PRE;
-    gsize length = MIN(strlen(self->close_reason), MAX_CLOSE_PAYLOAD - 2);
-
-    self->close_sent = TRUE;
-    payload[0] = (unsigned char)(self->close_code >> 8);
-    payload[1] = (unsigned char)self->close_code;
-    memcpy(payload + 2, self->close_reason, length);
-    return written(self, wsi, lws_write(wsi, payload, length + 2, WRITE_CLOSE));
-}
-
-/* An answer to ours needs none of its own. */
-static int
-on_peer_close(Tenant *self)
-{
-    return self->close_sent ? -1 : 0;
-}
-
-static int
-write_ping(Tenant *self, struct lws *wsi)
-{
-    /* Not empty: libwebsockets keeps empty answers to itself. */
-    unsigned char buffer[LWS_PRE + 1] = {0};
-
-    self->ping_due = FALSE;
-    /* One write a callback: if there is more, it waits for the next. */
-    if (vc_buffer_length(&self->end.out) > 0 || self->close_code != 0)
-        lws_callback_on_writable(wsi);
-    return written(self, wsi, lws_write(wsi, buffer + LWS_PRE, 1, LWS_WRITE_PING));
-}
-
-static int
-write_data(Tenant *self, struct lws *wsi, gsize length)
-{
-    int result = lws_write(wsi, vc_buffer_data(&self->end.out), length, LWS_WRITE_BINARY);
-
-    if (result < (int)length)
-        return -1;
-    vc_buffer_consume(&self->end.out, length);
-    self->end.bytes_out += length;
-    vcp_metrics_sent(length);
-    if (self->close_code != 0)
-        lws_callback_on_writable(wsi);
-    return written(self, wsi, result);
-}
-
-/* Called only once all that was written before has gone. */
-static int
-on_writable(Tenant *self, struct lws *wsi)
-{
-    gsize length = vc_buffer_length(&self->end.out);
-
-    if (self->ping_due)
-        return write_ping(self, wsi);
-    if (length > 0)
-        return write_data(self, wsi, length);
-    if (self->close_code != 0 && !self->close_sent)
-        return write_close(self, wsi);
-    return written(self, wsi, 0);
-}
-
-static int
-on_closed(Tenant *self)
-{
-    if (!self->is_established)
-        return 0;
-    self->is_established = FALSE;
-    if (self->end.session != NULL)
-        vcp_session_tenant_gone(self->end.session);
-    return 0;
+    end->unsent = TRUE;
 }
 
 /* --- life --- */
 
-static void
-free_tenant(Tenant *self)
-{
-    on_closed(self);
-    if (self->deadline != NULL)
-        vcp_worker_remove_half_open(self->worker, &self->link);
-    else
-        vcp_worker_remove_session(self->worker, &self->link);
-    vcp_timer_free(self->deadline);
-    vc_secret_free(self->token);
-    vcp_slot_free(self->slot);
-    vcp_worker_released(self->worker);
-    g_free(self->client);
-    g_free(self);
-}
-
-/* Whether libwebsockets has taken over the descriptor that it was last given on this thread. */
-static _Thread_local gboolean was_created;
-
-static int
-callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t length)
-{
-    Tenant *self = lws_get_opaque_user_data(wsi);
-
-    if (reason == LWS_CALLBACK_WSI_CREATE)
-        was_created = TRUE;
-    if (reason == LWS_CALLBACK_OPENSSL_LOAD_EXTRA_SERVER_VERIFY_CERTS)
-        vcp_worker_set_up_tls(lws_context_user(lws_get_context(wsi)), user);
-    /* OpenSSL's own verdict, in length; a 0 from here would overrule it. */
-    if (reason == LWS_CALLBACK_OPENSSL_PERFORM_CLIENT_CERT_VERIFICATION)
-        return length != 0 ? 0 : 1;
-    if (self == NULL)
-        return 0;
-    self->wsi = wsi;
-
-    if (reason == LWS_CALLBACK_HTTP)
-        return on_http(self, wsi);
-    if (reason == LWS_CALLBACK_HTTP_CONFIRM_UPGRADE)
-        return on_upgrade(self, wsi);
-    if (reason == LWS_CALLBACK_RAW_ADOPT || reason == LWS_CALLBACK_RAW_RX)
-        return on_no_http(wsi);
-    if (reason == LWS_CALLBACK_HTTP_FILE_COMPLETION)
-        return lws_http_transaction_completed(wsi) != 0 ? -1 : 0;
-    if (reason == LWS_CALLBACK_ESTABLISHED)
-        return on_established(self);
-    if (reason == LWS_CALLBACK_RECEIVE)
-        return on_receive(self, wsi, in, length);
-    if (reason == LWS_CALLBACK_SERVER_WRITEABLE)
-        return on_writable(self, wsi);
-    if (reason == LWS_CALLBACK_RECEIVE_PONG && self->end.session != NULL)
-        vcp_session_heard(self->end.session);
-    if (reason == LWS_CALLBACK_WS_PEER_INITIATED_CLOSE)
-        return on_peer_close(self);
-    if (reason == LWS_CALLBACK_CLOSED)
-        return on_closed(self);
-    if (reason == LWS_CALLBACK_WSI_DESTROY)
-        free_tenant(self);
-    return 0;
-}
-
-const struct lws_protocols vcp_tenant_protocol = {
-    .name = "binary",
-    .callback = callback,
-    .rx_buffer_size = RX_SIZE,
-    .tx_packet_size = TX_SIZE,
-};
-
-void
-vcp_tenant_adopt(VcpWorker *worker, int fd, char *client)
+VcpEndpoint *
+vcp_tenant_new(const VcpTenantSetup *setup)
 {
     Tenant *self = g_new0(Tenant, 1);
-    lws_adopt_desc_t how = {
-        .vh = vcp_worker_vhost(worker),
-        .type = LWS_ADOPT_SOCKET | LWS_ADOPT_HTTP | LWS_ADOPT_ALLOW_SSL,
-        .fd.sockfd = fd,
-        .opaque = self,
-    };
 
     self->end.ops = &ops;
-    vc_buffer_init(&self->end.in, vcp_worker_pool(worker));
-    vc_buffer_init(&self->end.out, vcp_worker_pool(worker));
-    self->link.data = self;
-    self->worker = worker;
-    self->client = client;
-    self->accepted_ms = uv_now(vcp_worker_loop(worker));
-    self->deadline = vcp_timer_new(vcp_worker_loop(worker), on_deadline, self);
-    start_deadline(self);
-    vcp_worker_add_half_open(worker, &self->link);
-
-    /* Without a websocket of its own the connection is still ours; with one it is gone through
-     * WSI_DESTROY, even where the result is NULL. */
-    was_created = FALSE;
-    if (lws_adopt_descriptor_vhost_via_info(&how) == NULL && !was_created) {
-        close(fd);
-        free_tenant(self);
+    self->end.ready = TRUE;
+    vc_buffer_init(&self->end.in, setup->pool);
+    vc_buffer_init(&self->end.out, setup->pool);
+    self->setup = *setup;
+    self->poll = g_new0(uv_poll_t, 1);
+    self->poll->data = self;
+    int failure = uv_poll_init(setup->loop, self->poll, setup->fd);
+    g_assert(failure == 0);
+    self->readable = self->writable = TRUE;
+    if (setup->tls != NULL) {
+        /* What does not fit waits in the session's buffer, not in a copy. */
+        SSL_set_mode(setup->tls, SSL_MODE_ENABLE_PARTIAL_WRITE |
+                                     SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
+                                     SSL_MODE_RELEASE_BUFFERS);
+        /* One system call for a record, not one for its header and one for the rest. */
+        SSL_set_read_ahead(setup->tls, 1);
     }
+    return &self->end;
+}
+
+void
+vcp_tenant_stop(VcpEndpoint *end)
+{
+    Tenant *self = (Tenant *)end;
+
+    finish(self);
+    if (self->closing != NULL)
+        g_steal_pointer(&self->closing)->data = NULL;
+}
+
+void
+vcp_tenant_free(VcpEndpoint *end)
+{
+    Tenant *self = (Tenant *)end;
+
+    if (self == NULL)
+        return;
+    vcp_tenant_stop(end);
+    g_free(self->frame.control);
+    g_free(self->pong);
+    g_free(self);
 }

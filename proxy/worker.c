@@ -6,10 +6,10 @@
 #include <unistd.h>
 
 #include "common/error.h"
+#include "proxy/connection.h"
 #include "proxy/front.h"
 #include "proxy/session.h"
 #include "proxy/store-redis.h"
-#include "proxy/tenant.h"
 #include "proxy/timer.h"
 
 /* Connections without a session that a worker bears before it cuts off the oldest. */
@@ -266,7 +266,7 @@ vcp_worker_add_half_open(VcpWorker *self, GList *link)
         return;
     /* It leaves the list when it is gone; until then another is the oldest. */
     GList *oldest = g_queue_pop_head_link(&self->half_open);
-    vcp_tenant_kill(oldest->data);
+    vcp_connection_kill(oldest->data);
     g_queue_push_tail_link(&self->half_open, oldest);
 }
 
@@ -348,7 +348,7 @@ start_stopping(VcpWorker *self)
     self->stop_timer = vcp_timer_new(&self->loop, on_stop_timeout, self);
     vcp_timer_start(self->stop_timer, STOP_TIMEOUT_MS);
     for (GList *at = self->half_open.head; at != NULL; at = at->next)
-        vcp_tenant_kill(at->data);
+        vcp_connection_kill(at->data);
     for (GList *at = self->sessions.head; at != NULL; at = at->next) {
         VcpEndpoint *tenant = at->data;
         if (tenant->session != NULL)
@@ -363,7 +363,7 @@ take_accepted(VcpWorker *self, GArray *accepted)
     for (guint i = 0; i < accepted->len; i++) {
         Accepted *one = &g_array_index(accepted, Accepted, i);
         if (!self->is_stopping) {
-            vcp_tenant_adopt(self, one->fd, one->client);
+            vcp_connection_adopt(self, one->fd, one->client);
             continue;
         }
         close(one->fd);
