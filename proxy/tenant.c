@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 
 #include "common/error.h"
+#include "proxy/corked.h"
 #include "proxy/metrics.h"
 #include "proxy/session.h"
 #include "proxy/tcp.h"
@@ -20,6 +21,9 @@
 
 /* Payload of a TLS record at the most. */
 #define RECORD_SIZE 16384
+
+/* What one system call may bring: four records with all that belongs to them. */
+#define READ_SIZE 66560
 
 /* A frame of ours that is on its way: `header_left` bytes of its header, then `left` bytes of
  * payload. A control frame's stand in `control`, a data frame's at the front of out. */
@@ -38,6 +42,7 @@ typedef struct {
     int polled;      /* for these events */
     uv_poll_t *closing;
     gboolean readable, writable; /* until a call says otherwise */
+    BIO *socket;                 /* TLS's, to write to; nullable */
     gboolean read_wants_write;
 
     VcpWsReader reader;
@@ -132,9 +137,12 @@ send_some(Tenant *self, const guint8 *from, gsize length)
 
     if (self->setup.tls == NULL)
         return plain_result(send(self->setup.fd, from, length, MSG_NOSIGNAL));
+    /* A record a call, so that the socket knows which is the last. */
+    gsize part = MIN(length, RECORD_SIZE);
+    vcp_corked_set(self->socket, length > part);
     ERR_clear_error();
-    return SSL_write_ex(self->setup.tls, from, length, &n) == 1 ? (gssize)n
-                                                                : tls_result(self, FALSE);
+    return SSL_write_ex(self->setup.tls, from, part, &n) == 1 ? (gssize)n
+                                                              : tls_result(self, FALSE);
 }
 
 /* --- what comes --- */
@@ -441,8 +449,11 @@ vcp_tenant_new(const VcpTenantSetup *setup)
         SSL_set_mode(setup->tls, SSL_MODE_ENABLE_PARTIAL_WRITE |
                                      SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
                                      SSL_MODE_RELEASE_BUFFERS);
-        /* One system call for a record, not one for its header and one for the rest. */
+        /* One system call for four records, not one for each header and one for each rest. */
         SSL_set_read_ahead(setup->tls, 1);
+        SSL_set_default_read_buffer_len(setup->tls, READ_SIZE);
+        self->socket = vcp_corked_new(setup->fd);
+        SSL_set0_wbio(setup->tls, self->socket);
     }
     return &self->end;
 }

@@ -5,9 +5,11 @@
 #include <errno.h>
 #include <gnutls/x509.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "common/address.h"
 #include "common/error.h"
+#include "proxy/read-ahead.h"
 #include "proxy/tls-subject.h"
 
 struct VcpTlsClient {
@@ -18,7 +20,36 @@ struct VcpTlsClient {
     gnutls_typed_vdata_st verify[2];
     gsize in_flight; /* bytes of a record that gnutls has encrypted and not yet got rid of */
     gboolean is_up;
+
+    VcpReadAhead ahead;
+    gboolean reads_ahead; /* from the first byte that is asked for: see take_clear_greeting() */
+    gboolean more_follows; /* the record that is being sent is not the last of its bytes */
 };
+
+/* --- the socket --- */
+
+static ssize_t
+pull(gnutls_transport_ptr_t data, void *to, size_t length)
+{
+    VcpTlsClient *self = data;
+
+    return self->reads_ahead ? vcp_read_ahead_take(&self->ahead, to, length)
+                             : recv(self->ahead.fd, to, length, 0);
+}
+
+/* With MSG_MORE the kernel waits for the next record before it sends a segment that is not full: the
+ * four of 64 KiB go their way together. */
+static ssize_t
+push(gnutls_transport_ptr_t data, const giovec_t *parts, int n_parts)
+{
+    const VcpTlsClient *self = data;
+    const struct msghdr message = {.msg_iov = (struct iovec *)parts, .msg_iovlen = (size_t)n_parts};
+
+    return sendmsg(self->ahead.fd, &message,
+                   MSG_NOSIGNAL | (self->more_follows ? MSG_MORE : 0));
+}
+
+/* --- names --- */
 
 /* gnutls compares an address with the certificate's addresses only if it parses as one: no
  * brackets, no zone; and a name only without the dot at its end. */
@@ -59,7 +90,10 @@ vcp_tls_client_new(VcTlsCredentials *credentials, const char *name, int fd)
     gnutls_session_set_verify_cert2(self->session, self->verify, G_N_ELEMENTS(self->verify), 0);
     if (!vc_address_is_literal(self->name))
         gnutls_server_name_set(self->session, GNUTLS_NAME_DNS, self->name, strlen(self->name));
-    gnutls_transport_set_int(self->session, fd);
+    self->ahead.fd = fd;
+    gnutls_transport_set_ptr(self->session, self);
+    gnutls_transport_set_pull_function(self->session, pull);
+    gnutls_transport_set_vec_push_function(self->session, push);
     return self;
 }
 
@@ -80,6 +114,7 @@ vcp_tls_client_free(VcpTlsClient *self)
         gnutls_bye(self->session, GNUTLS_SHUT_WR);
     gnutls_deinit(self->session);
     vc_tls_credentials_unref(self->credentials);
+    vcp_read_ahead_clear(&self->ahead);
     g_free(self->name);
     g_free(self->subject);
     g_free(self);
@@ -199,14 +234,20 @@ vcp_tls_client_receive(VcpTlsClient *self, guint8 *to, gsize room, GError **erro
 {
     gssize n;
 
+    /* After a ticket, say, gnutls has nothing either; but what follows was read with it, and
+     * the socket will not tell. */
+    self->reads_ahead = TRUE;
     do
         n = gnutls_record_recv(self->session, to, room);
-    while (n == GNUTLS_E_WARNING_ALERT_RECEIVED || n == GNUTLS_E_INTERRUPTED);
+    while (n == GNUTLS_E_WARNING_ALERT_RECEIVED || n == GNUTLS_E_INTERRUPTED ||
+           (n == GNUTLS_E_AGAIN && !self->ahead.is_starved && vcp_read_ahead_has(&self->ahead)));
 
     if (n >= 0)
         return n;
-    if (n == GNUTLS_E_AGAIN)
+    if (n == GNUTLS_E_AGAIN) {
+        vcp_read_ahead_rest(&self->ahead);
         return VCP_TLS_AGAIN;
+    }
     if (n == GNUTLS_E_PREMATURE_TERMINATION ||
         (n == GNUTLS_E_PULL_ERROR && errno == ECONNRESET))
         return 0;
@@ -220,6 +261,7 @@ vcp_tls_client_send(VcpTlsClient *self, const guint8 *from, gsize length, GError
     gsize part = MIN(length, VCP_TLS_RECORD_SIZE);
     gssize n;
 
+    self->more_follows = length > part;
     do
         n = self->in_flight > 0 ? gnutls_record_send(self->session, NULL, 0)
                                 : gnutls_record_send(self->session, from, part);
