@@ -10,7 +10,10 @@
 #include "common/error.h"
 
 /* TLS 1.2 and 1.3 with the library's own choice of ciphers; never anonymous key exchange. */
-#define PRIORITY "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"
+#define VERSIONS "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"
+
+/* X25519 first: in gnutls it costs half of what P-256 does. */
+#define PRIORITY VERSIONS ":-GROUP-ALL:+GROUP-X25519:+GROUP-ALL"
 
 static gboolean
 wrong(GError **error, const char *path, const char *why, const char *flag_prefix,
@@ -116,6 +119,7 @@ vc_tls_credentials_load(const char *cert, const char *key, const char *ca,
     g_autoptr(VcTlsCredentials) self = g_new0(VcTlsCredentials, 1);
 
     self->refs = 1;
+    self->verdicts = vc_verdicts_new();
     if (gnutls_certificate_allocate_credentials(&self->certificate) < 0 ||
         gnutls_priority_init(&self->priority, PRIORITY, NULL) < 0) {
         g_set_error_literal(error, VC_ERROR, VC_ERROR_CONFIG, "gnutls cannot be initialised");
@@ -175,5 +179,6 @@ vc_tls_credentials_unref(VcTlsCredentials *self)
         gnutls_certificate_free_credentials(self->certificate);
     if (self->priority != NULL)
         gnutls_priority_deinit(self->priority);
+    vc_verdicts_free(self->verdicts);
     g_free(self);
 }

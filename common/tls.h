@@ -5,6 +5,8 @@
 #include <glib.h>
 #include <gnutls/gnutls.h>
 
+#include "common/verdicts.h"
+
 /* A certificate, its key, the CA that the peer must be signed by, and the protocol versions:
  * immutable, shared by sessions and threads, alive until the last of them is gone (gnutls
  * counts no references itself). */
@@ -12,6 +14,7 @@ typedef struct {
     int refs; /* atomic */
     gnutls_certificate_credentials_t certificate;
     gnutls_priority_t priority;
+    VcVerdicts *verdicts; /* of peers, by these CAs and revocation lists */
 } VcTlsCredentials;
 
 /* Loads PEM files; ca: nullable, for a server that asks nobody for a certificate. Errors:
