@@ -23,6 +23,7 @@
 #include "proxy/heartbeat.h"
 #include "proxy/listener.h"
 #include "proxy/resolver-events.h"
+#include "proxy/signing-key.h"
 #include "proxy/worker.h"
 
 /* Descriptors beside two a session: libraries, listeners, connections that are no session yet.
@@ -87,9 +88,10 @@ make_credentials(const VcpConfig *config, GError **error)
         vc_tls_credentials_load(config->connect_tls_cert, config->connect_tls_key,
                                 config->connect_tls_ca, "--connect-tls", error);
 
-    if (fresh == NULL || (config->connect_tls_crl != NULL &&
-                          !vc_tls_credentials_add_crl(fresh, config->connect_tls_crl,
-                                                      "--connect-tls-crl", error)))
+    if (fresh == NULL ||
+        !vcp_signing_key_use(fresh, config->connect_tls_cert, config->connect_tls_key, error) ||
+        (config->connect_tls_crl != NULL &&
+         !vc_tls_credentials_add_crl(fresh, config->connect_tls_crl, "--connect-tls-crl", error)))
         return NULL;
     return g_steal_pointer(&fresh);
 }
