@@ -76,6 +76,7 @@ load_front(gpointer data, GError **error)
     SSL_CTX *fresh = vcp_front_load(self->shared.config, error);
     if (fresh == NULL)
         return FALSE;
+    vcp_tickets_use(self->shared.tickets, fresh);
     SSL_CTX_free(self->shared.front_certificates);
     self->shared.front_certificates = fresh;
     return TRUE;
@@ -470,6 +471,7 @@ make(VcpConfig *config)
     self->shared.config = vcp_config_ref(config);
     self->shared.limits = vcp_limits_new(limits_of(config));
     self->shared.guesses = vcp_guesses_new(config->token_failures, monotonic_ms);
+    self->shared.tickets = vcp_tickets_new();
     self->own = g_array_new(FALSE, FALSE, sizeof(struct sockaddr_storage));
     self->shared.memory = vcp_memory_new(monotonic_ms);
     self->shared.hub = vcp_lease_hub_new();
@@ -733,6 +735,7 @@ vcp_daemon_free(VcpDaemon *self)
     vc_tls_credentials_unref(self->shared.store_credentials);
     vcp_limits_free(self->shared.limits);
     vcp_guesses_free(self->shared.guesses);
+    vcp_tickets_free(self->shared.tickets);
     g_array_unref(self->own);
     vcp_memory_free(self->shared.memory);
     vcp_lease_hub_free(self->shared.hub);

@@ -146,7 +146,8 @@ forbid_resumption(SSL_CTX *tls)
 }
 
 void
-vcp_front_set_up_tls(VcpFront *self, const VcpConfig *config, SSL_CTX *tls)
+vcp_front_set_up_tls(VcpFront *self, const VcpConfig *config, VcpTickets *tickets,
+                     SSL_CTX *tls)
 {
     SSL_CTX_set_cert_cb(tls, on_certificate_wanted, self);
     SSL_CTX_set_min_proto_version(tls, config->min_tls);
@@ -158,6 +159,8 @@ vcp_front_set_up_tls(VcpFront *self, const VcpConfig *config, SSL_CTX *tls)
     SSL_CTX_set_info_callback(tls, on_tls_info);
     if (config->listen_verify_client)
         forbid_resumption(tls);
+    else
+        vcp_tickets_use(tickets, tls);
 }
 
 void

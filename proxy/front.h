@@ -7,6 +7,7 @@
 #include <uv.h>
 
 #include "proxy/config.h"
+#include "proxy/tickets.h"
 
 /* Certificate, key, CA, CRL, as they are in the files now; ciphers are checked too. full.
  * Errors: VC_ERROR_CONFIG, one line with file, reason and flag. */
@@ -33,5 +34,6 @@ void vcp_front_use(VcpFront *self, SSL_CTX *certificates);
 void vcp_front_close(VcpFront *self);
 void vcp_front_clear(VcpFront *self);
 
-/* What libwebsockets does not set by itself. */
-void vcp_front_set_up_tls(VcpFront *self, const VcpConfig *config, SSL_CTX *tls);
+/* What libwebsockets does not set by itself. tickets: not owned. */
+void vcp_front_set_up_tls(VcpFront *self, const VcpConfig *config, VcpTickets *tickets,
+                          SSL_CTX *tls);

@@ -95,19 +95,17 @@ vcp_tenant_kill(VcpEndpoint *end)
 static gssize
 tls_result(Tenant *self, gboolean is_read)
 {
-    switch (SSL_get_error(self->setup.tls, 0)) {
-    case SSL_ERROR_WANT_READ:
+    int error = SSL_get_error(self->setup.tls, 0);
+
+    if (error == SSL_ERROR_WANT_READ)
         return AGAIN;
-    case SSL_ERROR_WANT_WRITE:
+    if (error == SSL_ERROR_WANT_WRITE) {
         self->read_wants_write = is_read;
         return AGAIN;
-    case SSL_ERROR_ZERO_RETURN:
-        return ENDED;
-    default:
-        /* Nothing may be said on it any more, a good-bye neither. */
-        SSL_set_quiet_shutdown(self->setup.tls, 1);
-        return ENDED;
     }
+    /* It is broken, or the client has gone: nobody is there to be told. */
+    SSL_set_quiet_shutdown(self->setup.tls, 1);
+    return ENDED;
 }
 
 static gssize
@@ -452,6 +450,9 @@ vcp_tenant_new(const VcpTenantSetup *setup)
         /* One system call for four records, not one for each header and one for each rest. */
         SSL_set_read_ahead(setup->tls, 1);
         SSL_set_default_read_buffer_len(setup->tls, READ_SIZE);
+        /* A client that only closes its connection has done nothing wrong: frames have an end of
+         * their own. */
+        SSL_set_options(setup->tls, SSL_OP_IGNORE_UNEXPECTED_EOF);
         self->socket = vcp_corked_new(setup->fd);
         SSL_set0_wbio(setup->tls, self->socket);
     }

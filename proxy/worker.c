@@ -113,7 +113,7 @@ vcp_worker_vhost(VcpWorker *self)
 void
 vcp_worker_set_up_tls(VcpWorker *self, SSL_CTX *tls)
 {
-    vcp_front_set_up_tls(&self->front, self->shared.config, tls);
+    vcp_front_set_up_tls(&self->front, self->shared.config, self->shared.tickets, tls);
 }
 
 gboolean

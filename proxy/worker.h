@@ -17,6 +17,7 @@
 #include "proxy/session-limits.h"
 #include "proxy/resolver.h"
 #include "proxy/rights.h"
+#include "proxy/tickets.h"
 
 /* What all workers use. The first part is immutable, counted, and may be replaced while they
  * run; of the rest none is owned by them. */
@@ -37,6 +38,7 @@ typedef struct {
     struct VcpAudit *audit; /* nullable: nobody wants to know */
     const int *is_draining; /* atomic: no new sessions, those that are may stay */
     VcpRights *rights;
+    VcpTickets *tickets;
 } VcpShared;
 
 typedef struct VcpWorker VcpWorker;
