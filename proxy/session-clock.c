@@ -192,13 +192,6 @@ vcp_session_set_clock(VcpSession *self)
 }
 
 void
-vcp_session_go_on(VcpSession *self)
-{
-    self->clock_due_ms = now_ms(self);
-    vcp_timer_start(self->clock, 0);
-}
-
-void
 vcp_session_on_clock(gpointer data)
 {
     VcpSession *self = data;

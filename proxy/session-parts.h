@@ -47,6 +47,8 @@ struct VcpSession {
 
     VcpTimer *clock;
     guint64 clock_due_ms; /* 0: stopped */
+    GList turn;           /* in the worker's turns, while... */
+    gboolean has_more;    /* it has more to move than one turn allows */
     guint64 started_ms;
     guint audit_ticket;
     gint64 began_us;     /* since 1970; when its console was known */
@@ -116,9 +118,6 @@ void vcp_session_note_bytes(VcpSession *self);
 
 /* Wakes the session when something is due. */
 void vcp_session_set_clock(VcpSession *self);
-
-/* Wakes it in the loop's next turn. */
-void vcp_session_go_on(VcpSession *self);
 void vcp_session_on_clock(gpointer data);
 
 /* --- session-report.c --- */

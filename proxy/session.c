@@ -18,9 +18,9 @@
 /* How long a client may take to hear why it is refused. */
 #define REFUSE_TIMEOUT_MS 2000
 
-/* What a session moves before others have their turn: at 1 to 2 s of CPU a GiB a quarter of a
+/* What a session moves before others have their turn: at 1 to 2 s of CPU a GiB a tenth of a
  * millisecond. */
-#define BYTES_A_TURN (2 * VC_BUFFER_SIZE)
+#define BYTES_A_TURN VC_BUFFER_SIZE
 
 static void
 let_go(VcpSession *self)
@@ -37,10 +37,23 @@ let_go(VcpSession *self)
 }
 
 static void
+wait_for_turn(VcpSession *self, gboolean has_more)
+{
+    VcpTurns *turns = vcp_worker_turns(self->worker);
+
+    if (has_more && !self->has_more)
+        vcp_turns_wait(turns, &self->turn);
+    else if (!has_more && self->has_more)
+        vcp_turns_leave(turns, &self->turn);
+    self->has_more = has_more;
+}
+
+static void
 free_session(VcpSession *self)
 {
     VcpEndpoint *tenant = self->ends[VCP_TENANT];
 
+    wait_for_turn(self, FALSE);
     /* What it held is free when the log says that it has ended. */
     let_go(self);
     vcp_session_count_end(self);
@@ -308,6 +321,15 @@ pump_once(VcpSession *self)
 }
 
 void
+vcp_session_on_turn(gpointer data)
+{
+    VcpSession *self = data;
+
+    self->has_more = FALSE;
+    vcp_session_pump(self);
+}
+
+void
 vcp_session_pump(VcpSession *self)
 {
     guint64 before = traffic(self);
@@ -327,10 +349,8 @@ vcp_session_pump(VcpSession *self)
         return;
     }
     arm(self);
-    if (self->pump_again)
-        vcp_session_go_on(self);
-    else
-        vcp_session_set_clock(self);
+    wait_for_turn(self, self->pump_again);
+    vcp_session_set_clock(self);
     vcp_metrics_session_is(&self->place,
                            self->service != NULL ? self->service->type : VC_N_CONSOLE_TYPES,
                            self->state);
@@ -344,6 +364,7 @@ vcp_session_new(VcpWorker *worker, VcpEndpoint *tenant, char *token, VcpSlot *sl
     VcpResolver *resolver = vcp_worker_resolver(worker);
 
     self->worker = worker;
+    self->turn.data = self;
     self->ends[VCP_TENANT] = tenant;
     self->token = token;
     vc_token_id(token, self->token_id);

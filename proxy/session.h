@@ -32,6 +32,9 @@ VcpSession *vcp_session_new(VcpWorker *worker, VcpEndpoint *tenant, char *token,
  * The session may be gone afterwards. */
 void vcp_session_pump(VcpSession *self);
 
+/* It has waited for its turn, in the worker's turns; a VcpTurnFunc. */
+void vcp_session_on_turn(gpointer session);
+
 /* Ends it for this reason (full), unless it is ending already. Pumps. */
 void vcp_session_end(VcpSession *self, GError *reason);
 

@@ -43,6 +43,7 @@ struct VcpWorker {
     uv_loop_t loop;
     VcpFront front;
     VcPool *pool;
+    VcpTurns *turns; /* of its sessions */
     VcpResolver *resolver;
     VcpLeases *leases;
     VcpStore *store; /* theirs */
@@ -72,6 +73,12 @@ const VcpShared *
 vcp_worker_shared(const VcpWorker *self)
 {
     return &self->shared;
+}
+
+VcpTurns *
+vcp_worker_turns(VcpWorker *self)
+{
+    return self->turns;
 }
 
 uv_loop_t *
@@ -242,6 +249,7 @@ close_everything(VcpWorker *self)
 {
     self->is_closed = TRUE;
     vcp_front_close(&self->front);
+    vcp_turns_free(self->turns);
     vcp_desk_free(self->desk);
     self->resolver->ops->free(self->resolver);
     vcp_leases_free(self->leases);
@@ -487,6 +495,7 @@ vcp_worker_new(const VcpShared *shared, GError **error)
     self->calls = g_array_new(FALSE, FALSE, sizeof(Call));
     self->pool = vc_pool_new();
     uv_loop_init(&self->loop);
+    self->turns = vcp_turns_new(&self->loop, vcp_session_on_turn);
     uv_async_init(&self->loop, &self->wake, on_wake);
     self->wake.data = self;
     self->lag_timer = vcp_timer_new(&self->loop, on_lag_timer, self);

@@ -18,6 +18,7 @@
 #include "proxy/resolver.h"
 #include "proxy/rights.h"
 #include "proxy/tickets.h"
+#include "proxy/turns.h"
 
 /* What all workers use. The first part is immutable, counted, and may be replaced while they
  * run; of the rest none is owned by them. */
@@ -95,6 +96,7 @@ VcpResolver *vcp_worker_resolver(VcpWorker *self);
 VcpLeases *vcp_worker_leases(VcpWorker *self);
 VcpDesk *vcp_worker_desk(VcpWorker *self);
 struct lws_vhost *vcp_worker_vhost(VcpWorker *self);
+VcpTurns *vcp_worker_turns(VcpWorker *self);
 void vcp_worker_set_up_tls(VcpWorker *self, SSL_CTX *tls);
 gboolean vcp_worker_is_stopping(const VcpWorker *self);
 

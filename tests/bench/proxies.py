@@ -43,11 +43,20 @@ def write(path, text):
     return str(path)
 
 
+def may_go_first():
+    return subprocess.run([*FIRST, "true"], check=False, capture_output=True).returncode == 0
+
+
+# Where several programs want the same CPU: this one gets it at once, or when no other wants it.
+FIRST = ("chrt", "-f", "1")
+LAST = ("nice", "-n", "19")
+
+
 class Process:
     """A program and its children, on some CPUs; ends with this one."""
 
-    def __init__(self, command, cpus, **options):
-        self.process = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", "taskset", "-c", cpus, *command],
+    def __init__(self, command, cpus, rank=(), **options):
+        self.process = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", *rank, "taskset", "-c", cpus, *command],
                                         start_new_session=True, text=True, **options)
         self.pid = self.process.pid
 
