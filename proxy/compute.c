@@ -337,8 +337,8 @@ on_poll(uv_poll_t *poll, int status, int events)
 {
     Compute *self = poll->data;
 
-    /* What is wrong with the socket is reported best by the call that meets it; libuv has stopped
-     * looking. */
+    /* What is wrong with the socket is reported best by the call that meets it; libuv has
+     * stopped looking. */
     if (status < 0) {
         events = UV_READABLE | UV_WRITABLE;
         self->polled = 0;

@@ -251,7 +251,8 @@ on_prepare(uv_prepare_t *prepare)
 }
 
 /* Not at once: if the client has sent something behind its request, without waiting for the
- * answer, libwebsockets has that and comes up with it before the loop looks at a socket again. */
+ * answer, libwebsockets has that and comes up with it before the loop looks at a socket again.
+ */
 static int
 on_established(Connection *self)
 {
@@ -307,8 +308,8 @@ on_closed(Connection *self)
 static _Thread_local gboolean was_created;
 
 static int
-callback(struct lws *wsi, enum lws_callback_reasons reason, void *user,
-         void *in G_GNUC_UNUSED, size_t length)
+callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in G_GNUC_UNUSED,
+         size_t length)
 {
     Connection *self = lws_get_opaque_user_data(wsi);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
- * A client's connection, accepted by us: libwebsockets has it for TLS and HTTP, up to the answer
- * to the upgrade; its tenant end from there. All on the worker's thread. */
+ * A client's connection, accepted by us: libwebsockets has it for TLS and HTTP, up to the
+ * answer to the upgrade; its tenant end from there. All on the worker's thread. */
 #pragma once
 
 #include <libwebsockets.h>

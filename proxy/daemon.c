@@ -92,7 +92,8 @@ make_credentials(const VcpConfig *config, GError **error)
     if (fresh == NULL ||
         !vcp_signing_key_use(fresh, config->connect_tls_cert, config->connect_tls_key, error) ||
         (config->connect_tls_crl != NULL &&
-         !vc_tls_credentials_add_crl(fresh, config->connect_tls_crl, "--connect-tls-crl", error)))
+         !vc_tls_credentials_add_crl(fresh, config->connect_tls_crl, "--connect-tls-crl",
+                                     error)))
         return NULL;
     return g_steal_pointer(&fresh);
 }

@@ -146,8 +146,7 @@ forbid_resumption(SSL_CTX *tls)
 }
 
 void
-vcp_front_set_up_tls(VcpFront *self, const VcpConfig *config, VcpTickets *tickets,
-                     SSL_CTX *tls)
+vcp_front_set_up_tls(VcpFront *self, const VcpConfig *config, VcpTickets *tickets, SSL_CTX *tls)
 {
     SSL_CTX_set_cert_cb(tls, on_certificate_wanted, self);
     SSL_CTX_set_min_proto_version(tls, config->min_tls);

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
- * A socket's bytes for a library that asks for them in small pieces: gnutls reads a record's header
- * and its body one by one, and once more to find that there is no other. Here one system call brings
- * up to four records, and one that brings less says that the socket is empty. Holds memory only
- * while it holds bytes. */
+ * A socket's bytes for a library that asks for them in small pieces: gnutls reads a record's
+ * header and its body one by one, and once more to find that there is no other. Here one system
+ * call brings up to four records, and one that brings less says that the socket is empty. Holds
+ * memory only while it holds bytes. */
 #pragma once
 
 #include <glib.h>
 
 typedef struct {
-    int fd; /* not owned, non-blocking */
+    int fd;        /* not owned, non-blocking */
     guint8 *bytes; /* nullable; those from start to end are there */
     gsize start, end;
     gboolean is_drained; /* the socket had no more, until vcp_read_ahead_rest() */

@@ -129,12 +129,13 @@ read_key(const char *path)
 }
 
 static int
-replace_key(gnutls_certificate_credentials_t credentials, const char *cert, gnutls_privkey_t key)
+replace_key(gnutls_certificate_credentials_t credentials, const char *cert,
+            gnutls_privkey_t key)
 {
     gnutls_pcert_st chain[MAX_CHAIN];
     unsigned length = G_N_ELEMENTS(chain);
-    int code = gnutls_pcert_list_import_x509_file(chain, &length, cert, GNUTLS_X509_FMT_PEM, NULL,
-                                                  NULL, 0);
+    int code = gnutls_pcert_list_import_x509_file(chain, &length, cert, GNUTLS_X509_FMT_PEM,
+                                                  NULL, NULL, 0);
 
     if (code < 0)
         return code;
@@ -146,7 +147,8 @@ replace_key(gnutls_certificate_credentials_t credentials, const char *cert, gnut
 }
 
 gboolean
-vcp_signing_key_use(VcTlsCredentials *credentials, const char *cert, const char *path, GError **error)
+vcp_signing_key_use(VcTlsCredentials *credentials, const char *cert, const char *path,
+                    GError **error)
 {
     EVP_PKEY *signer = read_key(path);
     gnutls_privkey_t key;

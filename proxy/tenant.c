@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
- * A websocket after its upgrade: the client's bytes out of frames into the session's buffer, and
- * the other buffer in frames to the client. */
+ * A websocket after its upgrade: the client's bytes out of frames into the session's buffer,
+ * and the other buffer in frames to the client. */
 #include "proxy/tenant.h"
 
 #include <errno.h>
@@ -251,8 +251,7 @@ begin_close(Tenant *self)
     payload[1] = (guint8)code;
     memcpy(payload + 2, self->close_reason, length);
     /* The code for "none" stands for a frame without. */
-    begin_control(&self->frame, VCP_WS_CLOSE, payload,
-                  code == VCP_WS_NO_CODE ? 0 : length + 2);
+    begin_control(&self->frame, VCP_WS_CLOSE, payload, code == VCP_WS_NO_CODE ? 0 : length + 2);
     self->close_sent = TRUE;
 }
 
@@ -293,7 +292,8 @@ static gssize
 send_control(Tenant *self)
 {
     Frame *frame = &self->frame;
-    gssize n = send_some(self, frame->control + frame->control_length - frame->left, frame->left);
+    gssize n =
+        send_some(self, frame->control + frame->control_length - frame->left, frame->left);
 
     if (n > 0)
         frame->left -= (gsize)n;
@@ -302,8 +302,8 @@ send_control(Tenant *self)
     return n;
 }
 
-/* The header stands right in front of the payload, in the buffer's headroom; anew each time, since
- * the buffer may have moved. */
+/* The header stands right in front of the payload, in the buffer's headroom; anew each time,
+ * since the buffer may have moved. */
 static gssize
 send_data(Tenant *self)
 {
@@ -355,8 +355,8 @@ on_poll(uv_poll_t *poll, int status, int events)
 {
     Tenant *self = poll->data;
 
-    /* What is wrong with the socket is reported best by the call that meets it; libuv has stopped
-     * looking. */
+    /* What is wrong with the socket is reported best by the call that meets it; libuv has
+     * stopped looking. */
     if (status < 0) {
         events = UV_READABLE | UV_WRITABLE;
         self->polled = 0;
@@ -450,8 +450,8 @@ vcp_tenant_new(const VcpTenantSetup *setup)
         /* One system call for four records, not one for each header and one for each rest. */
         SSL_set_read_ahead(setup->tls, 1);
         SSL_set_default_read_buffer_len(setup->tls, READ_SIZE);
-        /* A client that only closes its connection has done nothing wrong: frames have an end of
-         * their own. */
+        /* A client that only closes its connection has done nothing wrong: frames have an end
+         * of their own. */
         SSL_set_options(setup->tls, SSL_OP_IGNORE_UNEXPECTED_EOF);
         self->socket = vcp_corked_new(setup->fd);
         SSL_set0_wbio(setup->tls, self->socket);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
- * The end towards the client: a websocket after its upgrade, with the connection's TLS beneath it.
- * All on the worker's thread. */
+ * The end towards the client: a websocket after its upgrade, with the connection's TLS beneath
+ * it. All on the worker's thread. */
 #pragma once
 
 #include <openssl/ssl.h>
@@ -21,7 +21,8 @@ typedef struct {
  * setup->over is called once, from the loop: the end is still there, and has to be freed. */
 VcpEndpoint *vcp_tenant_new(const VcpTenantSetup *setup);
 
-/* The connection is closed beneath it: from here it touches it no more, and does not call over. */
+/* The connection is closed beneath it: from here it touches it no more, and does not call over.
+ */
 void vcp_tenant_stop(VcpEndpoint *end);
 
 /* At any moment, from within over too. The connection stays open. */
@@ -40,8 +41,8 @@ gboolean vcp_tenant_made_progress(VcpEndpoint *end);
 /* Whether its connection has ended, where nothing is read from it. */
 gboolean vcp_tenant_has_left(VcpEndpoint *end);
 
-/* After what is in out: a close frame with code and reason (at most 123 bytes), and the end once
- * the client has answered. If the client has sent a close frame already, its own code. */
+/* After what is in out: a close frame with code and reason (at most 123 bytes), and the end
+ * once the client has answered. If the client has sent a close frame already, its own code. */
 void vcp_tenant_close(VcpEndpoint *end, guint16 code, const char *reason);
 
 /* Cuts the connection without a word, from the loop's next turn. */

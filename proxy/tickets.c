@@ -66,8 +66,8 @@ find(VcpTickets *self, const guint8 *name)
     return NULL;
 }
 
-/* *key: a copy, to be wiped; of the current one where name is NULL. In OpenSSL's words: 0 goes on without a
- * ticket, 1 is well, and 2 asks for a new ticket in place of this one. */
+/* *key: a copy, to be wiped; of the current one where name is NULL. In OpenSSL's words: 0 goes
+ * on without a ticket, 1 is well, and 2 asks for a new ticket in place of this one. */
 static int
 get_key(VcpTickets *self, const guint8 *name, Key *key)
 {

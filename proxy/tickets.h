@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
- * Session tickets of the front: a client that comes back resumes its TLS session, which saves the
- * signature and the certificate. One key for all workers, since whoever accepts the client next may
- * be another; a new one each hour, and what it replaces is good for one more. Any thread. */
+ * Session tickets of the front: a client that comes back resumes its TLS session, which saves
+ * the signature and the certificate. One key for all workers, since whoever accepts the client
+ * next may be another; a new one each hour, and what it replaces is good for one more. Any
+ * thread. */
 #pragma once
 
 #include <glib.h>
@@ -12,8 +13,8 @@ typedef struct VcpTickets VcpTickets;
 VcpTickets *vcp_tickets_new(void);
 void vcp_tickets_free(VcpTickets *self); /* nullable */
 
-/* Has sessions of tls use them; and of another SSL_CTX that these may change to, which must be told too.
- * self must outlive both. */
+/* Has sessions of tls use them; and of another SSL_CTX that these may change to, which must be
+ * told too. self must outlive both. */
 void vcp_tickets_use(VcpTickets *self, SSL_CTX *tls);
 
 /* For tests: time goes on. */

@@ -18,8 +18,9 @@ struct VcpTlsClient {
     VcTlsCredentials *credentials;
     char *name;    /* as verified; gnutls keeps pointers to it and to verify */
     char *subject; /* nullable: in place of the name */
-    gnutls_typed_vdata_st verify[2]; /* purpose and name; without the name where there is a subject */
-    unsigned fault;                  /* what gnutls has against the peer's certificate */
+    gnutls_typed_vdata_st
+        verify[2];   /* purpose and name; without the name where there is a subject */
+    unsigned fault;  /* what gnutls has against the peer's certificate */
     gsize in_flight; /* bytes of a record that gnutls has encrypted and not yet got rid of */
     gboolean is_up;
 
@@ -39,13 +40,14 @@ pull(gnutls_transport_ptr_t data, void *to, size_t length)
                              : recv(self->ahead.fd, to, length, 0);
 }
 
-/* With MSG_MORE the kernel waits for the next record before it sends a segment that is not full: the
- * four of 64 KiB go their way together. */
+/* With MSG_MORE the kernel waits for the next record before it sends a segment that is not
+ * full: the four of 64 KiB go their way together. */
 static ssize_t
 push(gnutls_transport_ptr_t data, const giovec_t *parts, int n_parts)
 {
     const VcpTlsClient *self = data;
-    const struct msghdr message = {.msg_iov = (struct iovec *)parts, .msg_iovlen = (size_t)n_parts};
+    const struct msghdr message = {.msg_iov = (struct iovec *)parts,
+                                   .msg_iovlen = (size_t)n_parts};
 
     return sendmsg(self->ahead.fd, &message,
                    MSG_NOSIGNAL | (self->more_follows ? MSG_MORE : 0));
@@ -77,8 +79,8 @@ n_verify(const VcpTlsClient *self)
     return self->subject != NULL ? 1 : 2;
 }
 
-/* A digest of everything that the verdict on a chain depends on, but for the credentials, which keep
- * it, and the time. */
+/* A digest of everything that the verdict on a chain depends on, but for the credentials, which
+ * keep it, and the time. */
 static void
 make_question(const VcpTlsClient *self, guint8 question[VC_VERDICT_SIZE])
 {
@@ -106,7 +108,8 @@ verify(gnutls_session_t session)
     make_question(self, question);
     if (vc_verdicts_know(verdicts, question, g_get_monotonic_time()))
         return 0;
-    int code = gnutls_certificate_verify_peers(session, self->verify, n_verify(self), &self->fault);
+    int code =
+        gnutls_certificate_verify_peers(session, self->verify, n_verify(self), &self->fault);
     if (code < 0 || self->fault != 0)
         return GNUTLS_E_CERTIFICATE_VERIFICATION_ERROR;
     vc_verdicts_add(verdicts, question, g_get_monotonic_time());
@@ -285,8 +288,9 @@ vcp_tls_client_receive(VcpTlsClient *self, guint8 *to, gsize room, GError **erro
     self->reads_ahead = TRUE;
     do
         n = gnutls_record_recv(self->session, to, room);
-    while (n == GNUTLS_E_WARNING_ALERT_RECEIVED || n == GNUTLS_E_INTERRUPTED ||
-           (n == GNUTLS_E_AGAIN && !self->ahead.is_starved && vcp_read_ahead_has(&self->ahead)));
+    while (
+        n == GNUTLS_E_WARNING_ALERT_RECEIVED || n == GNUTLS_E_INTERRUPTED ||
+        (n == GNUTLS_E_AGAIN && !self->ahead.is_starved && vcp_read_ahead_has(&self->ahead)));
 
     if (n >= 0)
         return n;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
- * Whoever has more to do than a turn of the loop allows waits here for the next, in the order in which
- * they came, while the loop looks at its sockets in between. A timer of 0 ms would not do: libuv calls
- * one that is set from a timer again at once. On the loop's thread. */
+ * Whoever has more to do than a turn of the loop allows waits here for the next, in the order
+ * in which they came, while the loop looks at its sockets in between. A timer of 0 ms would not
+ * do: libuv calls one that is set from a timer again at once. On the loop's thread. */
 #pragma once
 
 #include <glib.h>

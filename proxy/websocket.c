@@ -13,8 +13,6 @@
 #define LENGTH_64   127
 #define MASK_LENGTH 4
 
-
-
 static gboolean
 is_control(guint opcode)
 {
@@ -96,7 +94,8 @@ find_fault(const VcpWsReader *self)
     if (is_control(opcode)) {
         if (opcode > VCP_WS_PONG)
             return "a frame of an unknown kind";
-        return length >= LENGTH_16 || (self->header[0] & FIN) == 0 ? "a broken control frame" : NULL;
+        return length >= LENGTH_16 || (self->header[0] & FIN) == 0 ? "a broken control frame"
+                                                                   : NULL;
     }
     if (opcode > VCP_WS_BINARY)
         return "a frame of an unknown kind";
@@ -269,9 +268,8 @@ vcp_ws_close_code(const VcpWsReader *self)
     if (self->control_length == 1)
         return 0;
     code = (guint16)get_be(self->control, 2);
-    return may_be_sent(code) &&
-                   g_utf8_validate_len((const char *)self->control + 2, self->control_length - 2u,
-                                       NULL)
+    return may_be_sent(code) && g_utf8_validate_len((const char *)self->control + 2,
+                                                    self->control_length - 2u, NULL)
                ? code
                : 0;
 }

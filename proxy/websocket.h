@@ -2,7 +2,8 @@
  * The server's side of websocket frames (RFC 6455, 5): takes a client's apart, in place, and
  * writes the headers of ours. No extensions. Pure.
  *
- * Why not libwebsockets, which has done the upgrade: docs/architecture.md, "Frames of our own". */
+ * Why not libwebsockets, which has done the upgrade: docs/architecture.md, "Frames of our own".
+ */
 #pragma once
 
 #include <glib.h>
@@ -58,8 +59,8 @@ typedef struct {
     guint8 utf8_high;
 } VcpWsReader;
 
-/* Takes frames apart from *from up to end. The payload of data frames goes to *to, unmasked, which
- * may lie in the same memory, not behind *from. Both are moved on. */
+/* Takes frames apart from *from up to end. The payload of data frames goes to *to, unmasked,
+ * which may lie in the same memory, not behind *from. Both are moved on. */
 VcpWsEvent vcp_ws_read(VcpWsReader *self, const guint8 **from, const guint8 *end, guint8 **to);
 
 /* The code in a client's close frame, as vcp_ws_read() has left it, or VCP_WS_NO_CODE;
