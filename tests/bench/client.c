@@ -5,6 +5,7 @@
 #include <string.h>
 
 #define OPCODE_BINARY 2
+#define OPCODE_PING   9
 
 /* --- frames --- */
 
@@ -47,8 +48,10 @@ static void
 take_header(Client *self, guint8 byte)
 {
     self->header[self->n_header++] = byte;
-    if (!needs_header(self))
-        self->left = payload_length(self->header);
+    if (needs_header(self))
+        return;
+    self->left = payload_length(self->header);
+    self->pings += (self->header[0] & 0xf) == OPCODE_PING;
 }
 
 static void
@@ -83,6 +86,16 @@ decode(Client *self, guint8 *bytes, gsize length)
     return kept;
 }
 
+/* Our proxy's pings are empty, and so are the answers. */
+static void
+answer_pings(Client *self)
+{
+    static const guint8 pong[] = {0x8a, 0x80, 0x3a, 0xc5, 0x71, 0x9e};
+
+    for (; self->pings > 0; self->pings--)
+        wire_write(&self->wire, pong, sizeof pong);
+}
+
 gssize
 client_read(Client *self, const guint8 **payload)
 {
@@ -93,6 +106,7 @@ client_read(Client *self, const guint8 **payload)
     if (n <= 0 || self->is_raw)
         return n;
     n = (gssize)decode(self, bytes, (gsize)n);
+    answer_pings(self);
     return n > 0 ? n : CLIENT_NOTHING;
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  * A client of the bench: websocket frames or, for proxies that know none, plain bytes; and the
- * greetings of the consoles' protocols, which block. It answers no pings. */
+ * greetings of the consoles' protocols, which block. It answers pings where it is read. */
 #pragma once
 
 #include "wire.h"
@@ -18,6 +18,7 @@ typedef struct {
     guint8 header[CLIENT_MAX_HEADER]; /* of the frame that is being read */
     gsize n_header;
     guint64 left; /* of its payload */
+    guint pings;  /* that were not answered yet */
 } Client;
 
 typedef struct {

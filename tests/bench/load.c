@@ -304,6 +304,28 @@ tick(Session *self, guint32 events G_GNUC_UNUSED)
         finish(self);
 }
 
+/* --- holding --- */
+
+static void
+begin_hold(Session *self)
+{
+    watch(self, EPOLLIN);
+}
+
+static void
+use_nothing(Session *self G_GNUC_UNUSED, const guint8 *bytes G_GNUC_UNUSED,
+            gsize length G_GNUC_UNUSED)
+{
+}
+
+/* Pings are answered on the way. */
+static void
+hold(Session *self, guint32 events G_GNUC_UNUSED)
+{
+    while (receive(self, use_nothing))
+        ;
+}
+
 /* --- set-ups --- */
 
 static void
@@ -353,6 +375,7 @@ static const Kind kinds[] = {
     {"echo", begin_echo, echo},
     {"tick", begin_tick, tick},
     {"idle", NULL, NULL},
+    {"hold", begin_hold, hold},
     {"setup", NULL, NULL},
 };
 
@@ -363,7 +386,7 @@ find_kind(void)
         if (strcmp(kinds[i].name, what) == 0)
             return &kinds[i];
     }
-    give_up("download, upload, echo, tick, idle or setup?");
+    give_up("download, upload, echo, tick, idle, hold or setup?");
     return NULL;
 }
 
@@ -389,6 +412,11 @@ send_due(int pacer, gint64 begin)
 
     if (read(pacer, &ticks, sizeof ticks) != sizeof ticks)
         return;
+    if (strcmp(what, "hold") == 0) {
+        n_sent += (int)ticks;
+        open_work = n_sent < count ? open_work : 0;
+        return;
+    }
     for (; ticks > 0 && n_sent < count; ticks--, n_sent++) {
         Session *session = &sessions[n_sent % n_sessions];
         gint64 due = begin + n_sent * (NS_A_SECOND / rate);
@@ -407,7 +435,7 @@ work(const Kind *kind)
     open_work = (guint64)n_sessions;
     for (int i = 0; i < n_sessions; i++)
         kind->begin(&sessions[i]);
-    if (kind->act == echo)
+    if (kind->act == echo || kind->act == hold)
         pacer = make_pacer();
     begin = now_ns();
     while (open_work > 0) {
@@ -528,7 +556,7 @@ parse(int *argc, char ***argv)
         {"sessions", 0, 0, G_OPTION_ARG_INT, &n_sessions, "At the same time", "N"},
         {"size", 0, 0, G_OPTION_ARG_INT, &size, "Bytes of a message", "N"},
         {"count", 0, 0, G_OPTION_ARG_INT, &count,
-         "Messages a session; of all: echoes and set-ups", "N"},
+         "Messages a session; of all: echoes, set-ups, and ticks of --rate to hold", "N"},
         {"rate", 0, 0, G_OPTION_ARG_INT, &rate, "Echoes a second", "N"},
         {"at-once", 0, 0, G_OPTION_ARG_INT, &at_once, "Handshakes in progress", "N"},
         {"resume", 0, 0, G_OPTION_ARG_NONE, &resumes, "Come back with TLS tickets", NULL},

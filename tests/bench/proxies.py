@@ -179,15 +179,15 @@ class Ours(Proxy):
     def can(self, case):
         return True
 
-    def start(self, place, targets):
+    def start(self, place, targets, keepalive=3600):
         port = free_port()
         flags = {"listen-addr": f"127.0.0.1:{port}", "listen-tls-cert": place.server.cert,
                  "listen-tls-key": place.server.key, "connect-tls-cert": place.client.cert,
                  "connect-tls-key": place.client.key, "connect-tls-ca": place.ca,
                  "resolver-tokens": write(f"{place.directory}/tokens.json", services(targets)),
                  "workers": place.workers,
-                 # figures are of what a case does; the clients answer no pings
-                 "keepalive": 3600}
+                 # figures are of what a case does
+                 "keepalive": keepalive}
         for kind in ("", "-per-token", "-per-console", "-per-address"):
             flags["max-sessions" + kind] = 0
         return Running([*self.wrapper, self.program, *(f"--{name}={value}" for name, value in flags.items())], place,
