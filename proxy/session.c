@@ -332,16 +332,18 @@ vcp_session_on_turn(gpointer data)
 void
 vcp_session_pump(VcpSession *self)
 {
+    const VcpEndpoint *tenant = self->ends[VCP_TENANT];
     guint64 before = traffic(self);
 
     self->pump_again = TRUE;
     if (self->is_pumping)
         return;
     self->is_pumping = TRUE;
-    while (self->pump_again && !self->is_gone && traffic(self) - before < 2 * BYTES_A_TURN) {
+    do {
         self->pump_again = FALSE;
         pump_once(self);
-    }
+    } while (self->pump_again && !self->is_gone && !tenant->rests &&
+             traffic(self) - before < 2 * BYTES_A_TURN);
     self->is_pumping = FALSE;
 
     if (self->is_gone) {
@@ -349,7 +351,7 @@ vcp_session_pump(VcpSession *self)
         return;
     }
     arm(self);
-    wait_for_turn(self, self->pump_again);
+    wait_for_turn(self, self->pump_again || tenant->rests);
     vcp_session_set_clock(self);
     vcp_metrics_session_is(&self->place,
                            self->service != NULL ? self->service->type : VC_N_CONSOLE_TYPES,

@@ -203,12 +203,15 @@ may_be_more(const Tenant *self, gsize length)
                                    : TRUE;
 }
 
+/* Frames without payload take no room: a flood of pings would keep others waiting. */
 static void
 fill(VcpEndpoint *end)
 {
     Tenant *self = (Tenant *)end;
+    gsize taken = 0;
 
-    while (self->readable && !self->is_deaf && vc_buffer_room(&end->in) > 0) {
+    end->rests = FALSE;
+    while (self->readable && !self->is_deaf && vc_buffer_room(&end->in) > 0 && !end->rests) {
         gsize room;
         guint8 *to = vc_buffer_reserve(&end->in, &room);
         gssize n = receive_some(self, to, room);
@@ -220,6 +223,8 @@ fill(VcpEndpoint *end)
         } else if (n == ENDED) {
             finish(self);
         } else {
+            taken += (gsize)n;
+            end->rests = taken >= READ_SIZE;
             self->readable = may_be_more(self, (gsize)n);
             take(self, to, (gsize)n);
         }
@@ -450,6 +455,8 @@ vcp_tenant_new(const VcpTenantSetup *setup)
         /* One system call for four records, not one for each header and one for each rest. */
         SSL_set_read_ahead(setup->tls, 1);
         SSL_set_default_read_buffer_len(setup->tls, READ_SIZE);
+        /* Nor does OpenSSL stay with one that sends nothing but messages for TLS. */
+        SSL_clear_mode(setup->tls, SSL_MODE_AUTO_RETRY);
         /* A client that only closes its connection has done nothing wrong: frames have an end
          * of their own. */
         SSL_set_options(setup->tls, SSL_OP_IGNORE_UNEXPECTED_EOF);
