@@ -339,11 +339,12 @@ vcp_session_pump(VcpSession *self)
     if (self->is_pumping)
         return;
     self->is_pumping = TRUE;
-    do {
+    while (self->pump_again && !self->is_gone && traffic(self) - before < 2 * BYTES_A_TURN) {
         self->pump_again = FALSE;
         pump_once(self);
-    } while (self->pump_again && !self->is_gone && !tenant->rests &&
-             traffic(self) - before < 2 * BYTES_A_TURN);
+        if (tenant->rests)
+            break;
+    }
     self->is_pumping = FALSE;
 
     if (self->is_gone) {
