@@ -279,7 +279,7 @@ check_resolver(VcpConfig *self, GError **error)
     default_to(&self->resolver_tls_cert, self->connect_tls_cert);
     default_to(&self->resolver_tls_key, self->connect_tls_key);
     default_to(&self->resolver_tls_ca, self->connect_tls_ca);
-    if (strcmp(self->resolver_mode, "builtin") == 0)
+    if (vcp_config_has_token_file(self))
         return TRUE;
     if (strcmp(self->resolver_mode, "external") != 0)
         return wrong(error, "resolver-mode", self->resolver_mode,

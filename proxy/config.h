@@ -90,4 +90,11 @@ VcpConfig *vcp_config_reload(const VcpConfig *started, GError **error);
 VcpConfig *vcp_config_ref(VcpConfig *self);
 void vcp_config_unref(VcpConfig *self); /* nullable */
 
+/* Whether tokens come from a file, and not from a resolver. */
+static inline gboolean
+vcp_config_has_token_file(const VcpConfig *self)
+{
+    return g_strcmp0(self->resolver_mode, "builtin") == 0;
+}
+
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(VcpConfig, vcp_config_unref)

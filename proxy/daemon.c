@@ -14,16 +14,14 @@
 #include "common/log.h"
 #include "common/notify.h"
 #include "common/renewal.h"
-#include "common/tls.h"
 #include "common/token.h"
 #include "proxy/admin.h"
 #include "proxy/audit.h"
+#include "proxy/certificates.h"
 #include "proxy/drain.h"
-#include "proxy/front.h"
 #include "proxy/heartbeat.h"
 #include "proxy/listener.h"
 #include "proxy/resolver-events.h"
-#include "proxy/signing-key.h"
 #include "proxy/worker.h"
 
 /* Descriptors beside two a session: libraries, listeners, connections that are no session yet.
@@ -32,13 +30,10 @@
 
 static const int signals[] = {SIGTERM, SIGINT, SIGHUP};
 
-/* What is loaded from files, and again when they have changed. */
-typedef enum { FRONT, CONNECT, RESOLVER, STORE, N_RENEWALS } Renewal;
-
 struct VcpDaemon {
     VcpConfig *started; /* the configuration that the daemon started with */
     VcpShared shared;
-    VcRenewal *renewals[N_RENEWALS];
+    VcpCertificates *certificates;
     guint published_renewals; /* of the certificate for the resolver */
     uv_loop_t loop;
     VcpWorker **workers;
@@ -55,188 +50,12 @@ struct VcpDaemon {
     VcpAdmin *admin; /* nullable: no longer, or not yet */
 };
 
-/* --- what is loaded --- */
-
-static gboolean
-is_default_missing(const VcpConfig *config)
-{
-    return g_str_has_prefix(config->connect_tls_cert, "/etc/pki/libvirt-console-proxy/") &&
-           !g_file_test(config->connect_tls_cert, G_FILE_TEST_EXISTS) &&
-           !g_file_test(config->connect_tls_key, G_FILE_TEST_EXISTS) &&
-           !g_file_test(config->connect_tls_ca, G_FILE_TEST_EXISTS);
-}
-
-static gboolean
-load_front(gpointer data, GError **error)
-{
-    VcpDaemon *self = data;
-
-    if (self->started->listen_insecure)
-        return TRUE;
-    SSL_CTX *fresh = vcp_front_load(self->shared.config, error);
-    if (fresh == NULL)
-        return FALSE;
-    vcp_tickets_use(self->shared.tickets, fresh);
-    SSL_CTX_free(self->shared.front_certificates);
-    self->shared.front_certificates = fresh;
-    return TRUE;
-}
-
-static VcTlsCredentials *
-make_credentials(const VcpConfig *config, GError **error)
-{
-    g_autoptr(VcTlsCredentials) fresh =
-        vc_tls_credentials_load(config->connect_tls_cert, config->connect_tls_key,
-                                config->connect_tls_ca, "--connect-tls", error);
-
-    if (fresh == NULL ||
-        !vcp_signing_key_use(fresh, config->connect_tls_cert, config->connect_tls_key, error) ||
-        (config->connect_tls_crl != NULL &&
-         !vc_tls_credentials_add_crl(fresh, config->connect_tls_crl, "--connect-tls-crl",
-                                     error)))
-        return NULL;
-    return g_steal_pointer(&fresh);
-}
-
-static gboolean
-load_credentials(gpointer data, GError **error)
-{
-    VcpDaemon *self = data;
-    const VcpConfig *config = self->shared.config;
-
-    /* Somebody who reaches consoles in clear text only needs no certificates; services that
-     * want TLS are refused then. */
-    if (config->connect_insecure && self->shared.credentials == NULL &&
-        is_default_missing(config)) {
-        g_warning("no client certificate at %s: only services that are marked insecure can be "
-                  "reached",
-                  config->connect_tls_cert);
-        return TRUE;
-    }
-    VcTlsCredentials *fresh = make_credentials(config, error);
-    if (fresh == NULL)
-        return FALSE;
-    vc_tls_credentials_unref(self->shared.credentials);
-    self->shared.credentials = fresh;
-    return TRUE;
-}
-
-static gboolean
-is_builtin(const VcpConfig *config)
-{
-    return strcmp(config->resolver_mode, "builtin") == 0;
-}
-
-static gboolean
-has_resolver_tls(const VcpDaemon *self)
-{
-    return !is_builtin(self->started) &&
-           g_str_has_prefix(self->shared.config->resolver_uri, "https://");
-}
-
-/* libcurl reads the files itself, for each new connection; that they fit is better known now.
- */
-static gboolean
-load_resolver_credentials(gpointer data, GError **error)
-{
-    VcpDaemon *self = data;
-    const VcpConfig *config = self->shared.config;
-
-    if (has_resolver_tls(self)) {
-        g_autoptr(VcTlsCredentials) probe =
-            vc_tls_credentials_load(config->resolver_tls_cert, config->resolver_tls_key,
-                                    config->resolver_tls_ca, "--resolver-tls", error);
-        if (probe == NULL)
-            return FALSE;
-    }
-    self->shared.resolver_renewals++;
-    return TRUE;
-}
-
-static gboolean
-has_store_tls(const VcpDaemon *self)
-{
-    return self->started->store_address != NULL && self->started->store_address->tls;
-}
-
-static gboolean
-load_store_credentials(gpointer data, GError **error)
-{
-    VcpDaemon *self = data;
-    const VcpConfig *config = self->shared.config;
-
-    if (!has_store_tls(self))
-        return TRUE;
-    VcTlsCredentials *fresh =
-        vc_tls_credentials_load(config->store_tls_cert, config->store_tls_key,
-                                config->store_tls_ca, "--store-tls", error);
-    if (fresh == NULL)
-        return FALSE;
-    vc_tls_credentials_unref(self->shared.store_credentials);
-    self->shared.store_credentials = fresh;
-    return TRUE;
-}
-
-/* --- what is renewed --- */
-
-#define MAX_PATHS 4
-
-static const struct {
-    const char *what;
-    VcRenewalLoad load;
-} renewals[N_RENEWALS] = {
-    [FRONT] = {"certificate for clients", load_front},
-    [CONNECT] = {"certificate for hypervisors", load_credentials},
-    [RESOLVER] = {"certificate for the resolver", load_resolver_credentials},
-    [STORE] = {"certificate for the store", load_store_credentials},
-};
-
-/* The files of a renewal; none where it is not in use. */
-static void
-list_paths(const VcpDaemon *self, Renewal which, const char *paths[MAX_PATHS + 1])
-{
-    const VcpConfig *config = self->shared.config;
-    gboolean verify = self->started->listen_verify_client;
-    const char *every[N_RENEWALS][MAX_PATHS + 1] = {
-        [FRONT] = {config->listen_tls_cert, config->listen_tls_key,
-                   verify ? config->listen_tls_ca : NULL,
-                   verify ? config->listen_tls_crl : NULL},
-        [CONNECT] = {config->connect_tls_cert, config->connect_tls_key, config->connect_tls_ca,
-                     config->connect_tls_crl},
-        [RESOLVER] = {config->resolver_tls_cert, config->resolver_tls_key,
-                      config->resolver_tls_ca},
-        [STORE] = {config->store_tls_cert, config->store_tls_key, config->store_tls_ca},
-    };
-    const gboolean is_used[N_RENEWALS] = {
-        [FRONT] = !self->started->listen_insecure,
-        [CONNECT] = TRUE,
-        [RESOLVER] = has_resolver_tls(self),
-        [STORE] = has_store_tls(self),
-    };
-
-    memset(paths, 0, sizeof *paths * (MAX_PATHS + 1));
-    if (is_used[which])
-        memcpy(paths, every[which], sizeof every[which]);
-}
-
-static gboolean
-load_all(VcpDaemon *self, GError **error)
-{
-    for (Renewal which = 0; which < N_RENEWALS; which++) {
-        const char *paths[MAX_PATHS + 1];
-        list_paths(self, which, paths);
-        if (!vc_renewal_start(self->renewals[which], paths, error))
-            return FALSE;
-    }
-    return TRUE;
-}
-
 /* --- what is loaded once --- */
 
 static gboolean
 load_tokens(VcpDaemon *self, GError **error)
 {
-    if (!is_builtin(self->started))
+    if (!vcp_config_has_token_file(self->started))
         return TRUE;
     self->shared.tokens = vcp_token_file_new(self->started->resolver_tokens, error);
     return self->shared.tokens != NULL;
@@ -286,7 +105,7 @@ load_audit(VcpDaemon *self, GError **error)
 static void
 warn_of_settings(const VcpConfig *config)
 {
-    if (!is_builtin(config) && g_str_has_prefix(config->resolver_uri, "http://"))
+    if (!vcp_config_has_token_file(config) && g_str_has_prefix(config->resolver_uri, "http://"))
         g_warning(
             "tokens and passwords go to the resolver in clear text (--resolver-insecure)");
     if (config->store_address != NULL && !config->store_address->tls &&
@@ -412,7 +231,8 @@ watch_signals_and_files(VcpDaemon *self)
 static gboolean
 load(VcpDaemon *self, GError **error)
 {
-    return load_all(self, error) && load_tokens(self, error) && load_store(self, error);
+    return vcp_certificates_load(self->certificates, error) && load_tokens(self, error) &&
+           load_store(self, error);
 }
 
 static gboolean
@@ -480,9 +300,7 @@ make(VcpConfig *config)
     self->shared.is_draining = &self->is_draining;
     self->shared.rights = vcp_rights_new(config->recheck_s);
     self->listeners = g_ptr_array_new_with_free_func((GDestroyNotify)vcp_listener_free);
-    for (Renewal which = 0; which < N_RENEWALS; which++)
-        self->renewals[which] =
-            vc_renewal_new(renewals[which].what, renewals[which].load, self);
+    self->certificates = vcp_certificates_new(self->started, &self->shared);
     uv_loop_init(&self->loop);
     return self;
 }
@@ -567,17 +385,6 @@ reload_config(VcpDaemon *self)
 }
 
 static void
-reload_certificates(VcpDaemon *self)
-{
-    for (Renewal which = 0; which < N_RENEWALS; which++) {
-        const char *paths[MAX_PATHS + 1];
-        list_paths(self, which, paths);
-        if (paths[0] != NULL)
-            vc_renewal_reload(self->renewals[which], paths);
-    }
-}
-
-static void
 reload_tokens(VcpDaemon *self)
 {
     g_autoptr(GError) error = NULL;
@@ -607,7 +414,7 @@ static void
 reload(VcpDaemon *self)
 {
     reload_config(self);
-    reload_certificates(self);
+    vcp_certificates_reload(self->certificates);
     reload_tokens(self);
     publish(self);
     g_message("reload complete");
@@ -617,11 +424,8 @@ static void
 on_look(uv_timer_t *look)
 {
     VcpDaemon *self = look->data;
-    gboolean has_changed = FALSE;
 
-    for (Renewal which = 0; which < N_RENEWALS; which++)
-        has_changed = vc_renewal_look(self->renewals[which]) || has_changed;
-    if (has_changed)
+    if (vcp_certificates_look(self->certificates))
         publish(self);
 }
 
@@ -728,8 +532,7 @@ vcp_daemon_free(VcpDaemon *self)
     uv_run(&self->loop, UV_RUN_DEFAULT);
     uv_loop_close(&self->loop);
     g_free(self->workers);
-    for (Renewal which = 0; which < N_RENEWALS; which++)
-        vc_renewal_free(self->renewals[which]);
+    vcp_certificates_free(self->certificates);
     vcp_token_file_free(self->shared.tokens);
     SSL_CTX_free(self->shared.front_certificates);
     vc_tls_credentials_unref(self->shared.credentials);
