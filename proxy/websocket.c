@@ -258,6 +258,15 @@ may_be_sent(guint code)
            (code >= 3000 && code <= 4999);
 }
 
+/* Not g_utf8_validate_len(), to which a NUL is no character. */
+static gboolean
+is_utf8(const guint8 *bytes, gsize length)
+{
+    VcpWsReader reader = {0};
+
+    return check_text(&reader, bytes, length) && reader.utf8_left == 0;
+}
+
 guint16
 vcp_ws_close_code(const VcpWsReader *self)
 {
@@ -268,10 +277,9 @@ vcp_ws_close_code(const VcpWsReader *self)
     if (self->control_length == 1)
         return 0;
     code = (guint16)get_be(self->control, 2);
-    return may_be_sent(code) && g_utf8_validate_len((const char *)self->control + 2,
-                                                    self->control_length - 2u, NULL)
-               ? code
-               : 0;
+    if (!may_be_sent(code) || !is_utf8(self->control + 2, self->control_length - 2u))
+        return 0;
+    return code;
 }
 
 gsize
