@@ -6,6 +6,7 @@ struct VcpTurns {
     uv_idle_t idle; /* first: it is freed as one */
     VcpTurnFunc func;
     GQueue waiting;
+    GList end; /* of a turn, in waiting while there is one */
 };
 
 static void
@@ -13,9 +14,11 @@ on_turn(uv_idle_t *idle)
 {
     VcpTurns *self = (VcpTurns *)idle;
 
-    /* Those that come back wait behind the others. */
-    for (guint left = self->waiting.length; left > 0 && self->waiting.length > 0; left--)
-        self->func(g_queue_pop_head_link(&self->waiting)->data);
+    /* Those that come back wait behind it. */
+    g_queue_push_tail_link(&self->waiting, &self->end);
+    for (GList *link = g_queue_pop_head_link(&self->waiting); link != &self->end;
+         link = g_queue_pop_head_link(&self->waiting))
+        self->func(link->data);
     if (self->waiting.length == 0)
         uv_idle_stop(idle);
 }
