@@ -48,10 +48,16 @@ make_key(VcpTickets *self, Key *key)
 static const Key *
 current(VcpTickets *self)
 {
+    Key fresh;
+
     if (now_us(self) < self->keys[0].since_us + ROTATION_US)
         return &self->keys[0];
+    if (!make_key(self, &fresh))
+        return NULL;
     self->keys[1] = self->keys[0];
-    return make_key(self, &self->keys[0]) ? &self->keys[0] : NULL;
+    self->keys[0] = fresh;
+    OPENSSL_cleanse(&fresh, sizeof fresh);
+    return &self->keys[0];
 }
 
 static const Key *
