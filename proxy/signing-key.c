@@ -2,6 +2,7 @@
  * What gnutls asks of a key that is kept elsewhere, answered by OpenSSL. */
 #include "proxy/signing-key.h"
 
+#include <errno.h>
 #include <gnutls/abstract.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
@@ -114,15 +115,12 @@ release(gnutls_privkey_t key G_GNUC_UNUSED, void *data)
     EVP_PKEY_free(data);
 }
 
-/* Nullable: a key of another kind, or one that cannot be read. */
+/* Nullable: a key of another kind. */
 static EVP_PKEY *
-read_key(const char *path)
+read_key(FILE *file)
 {
-    FILE *file = fopen(path, "re");
-    EVP_PKEY *key = file != NULL ? PEM_read_PrivateKey(file, NULL, NULL, (void *)"") : NULL;
+    EVP_PKEY *key = PEM_read_PrivateKey(file, NULL, NULL, (void *)"");
 
-    if (file != NULL)
-        fclose(file);
     if (key != NULL && !is_rsa(key) && !is_p256(key))
         g_clear_pointer(&key, EVP_PKEY_free);
     return key;
@@ -146,13 +144,24 @@ replace_key(gnutls_certificate_credentials_t credentials, const char *cert,
     return code;
 }
 
+static gboolean
+wrong(GError **error, const char *cert, const char *path, const char *why)
+{
+    g_set_error(error, VC_ERROR, VC_ERROR_CONFIG, "%s and %s: %s", cert, path, why);
+    return FALSE;
+}
+
 gboolean
 vcp_signing_key_use(VcTlsCredentials *credentials, const char *cert, const char *path,
                     GError **error)
 {
-    EVP_PKEY *signer = read_key(path);
+    FILE *file = fopen(path, "re");
     gnutls_privkey_t key;
 
+    if (file == NULL)
+        return wrong(error, cert, path, g_strerror(errno));
+    EVP_PKEY *signer = read_key(file);
+    fclose(file);
     if (signer == NULL)
         return TRUE;
     gnutls_privkey_init(&key);
@@ -162,7 +171,5 @@ vcp_signing_key_use(VcTlsCredentials *credentials, const char *cert, const char 
     if (code >= 0)
         return TRUE;
     gnutls_privkey_deinit(key);
-    g_set_error(error, VC_ERROR, VC_ERROR_CONFIG, "%s and %s: %s", cert, path,
-                gnutls_strerror(code));
-    return FALSE;
+    return wrong(error, cert, path, gnutls_strerror(code));
 }
