@@ -79,13 +79,16 @@ static const Extra extras[] = {
     {"client-nul-subject", GNUTLS_OID_X520_ORGANIZATION_NAME, 0, BYTES("lab\0evil")},
 };
 
+#define P256 GNUTLS_PK_ECDSA, GNUTLS_CURVE_TO_BITS(GNUTLS_ECC_CURVE_SECP256R1)
+
 typedef struct {
     gnutls_x509_privkey_t key;
     gnutls_x509_crt_t cert;
 } Pair;
 
 static Pair
-start_pair(const char *common_name, int from_days, int to_days)
+start_pair(const char *common_name, gnutls_pk_algorithm_t kind, unsigned bits, int from_days,
+           int to_days)
 {
     static guint8 serial = 1;
     gint64 now_s = g_get_real_time() / G_USEC_PER_SEC;
@@ -93,8 +96,7 @@ start_pair(const char *common_name, int from_days, int to_days)
 
     gnutls_x509_privkey_init(&pair.key);
     gnutls_x509_crt_init(&pair.cert);
-    int failure = gnutls_x509_privkey_generate(
-        pair.key, GNUTLS_PK_ECDSA, GNUTLS_CURVE_TO_BITS(GNUTLS_ECC_CURVE_SECP256R1), 0);
+    int failure = gnutls_x509_privkey_generate(pair.key, kind, bits, 0);
     g_assert_cmpint(failure, ==, 0);
     gnutls_x509_crt_set_version(pair.cert, 3);
     gnutls_x509_crt_set_serial(pair.cert, &serial, 1);
@@ -126,10 +128,10 @@ sign(const Pair *pair, const Pair *issuer)
 static Pair
 make_ca(const char *common_name)
 {
-    Pair ca = start_pair(common_name, -3, 3);
+    Pair ca = start_pair(common_name, P256, -3, 3);
 
     gnutls_x509_crt_set_basic_constraints(ca.cert, 1, -1);
-    gnutls_x509_crt_set_key_usage(ca.cert, GNUTLS_KEY_KEY_CERT_SIGN);
+    gnutls_x509_crt_set_key_usage(ca.cert, GNUTLS_KEY_KEY_CERT_SIGN | GNUTLS_KEY_CRL_SIGN);
     sign(&ca, &ca);
     return ca;
 }
@@ -163,9 +165,9 @@ add_extra(gnutls_x509_crt_t cert, const Extra *extra)
 }
 
 static Pair
-make_leaf(const Row *row, const Pair *issuer)
+make_leaf(const Row *row, gnutls_pk_algorithm_t kind, unsigned bits, const Pair *issuer)
 {
-    Pair leaf = start_pair(row->common_name, row->from_days, row->to_days);
+    Pair leaf = start_pair(row->common_name, kind, bits, row->from_days, row->to_days);
 
     gnutls_x509_crt_set_basic_constraints(leaf.cert, 0, -1);
     gnutls_x509_crt_set_key_usage(leaf.cert, GNUTLS_KEY_DIGITAL_SIGNATURE);
@@ -207,16 +209,22 @@ write_key(const char *directory, const char *file, const Pair *pair)
 {
     gnutls_datum_t pem;
 
-    g_assert_cmpint(gnutls_x509_privkey_export2(pair->key, GNUTLS_X509_FMT_PEM, &pem), ==, 0);
+    /* Ed25519 has no format of its own. */
+    int failure = gnutls_x509_privkey_get_pk_algorithm(pair->key) == GNUTLS_PK_EDDSA_ED25519
+                      ? gnutls_x509_privkey_export2_pkcs8(pair->key, GNUTLS_X509_FMT_PEM, NULL,
+                                                          GNUTLS_PKCS_PLAIN, &pem)
+                      : gnutls_x509_privkey_export2(pair->key, GNUTLS_X509_FMT_PEM, &pem);
+    g_assert_cmpint(failure, ==, 0);
     write_file(directory, file, &pem);
 }
 
 static void
-write_leaf(const char *directory, const Row *row, const Pair *issuer)
+write_leaf(const char *directory, const Row *row, gnutls_pk_algorithm_t kind, unsigned bits,
+           const Pair *issuer)
 {
     g_autofree char *cert = g_strconcat(row->name, "-cert.pem", NULL);
     g_autofree char *key = g_strconcat(row->name, "-key.pem", NULL);
-    Pair leaf = make_leaf(row, issuer);
+    Pair leaf = make_leaf(row, kind, bits, issuer);
 
     write_cert(directory, cert, &leaf);
     write_key(directory, key, &leaf);
@@ -232,11 +240,84 @@ certs_make(void)
 
     g_assert_nonnull(directory);
     write_cert(directory, "ca.pem", &ca);
+    write_key(directory, "ca-key.pem", &ca);
+    write_cert(directory, "other-ca.pem", &other_ca);
     for (gsize i = 0; i < G_N_ELEMENTS(rows); i++)
-        write_leaf(directory, &rows[i], rows[i].is_stranger ? &other_ca : &ca);
+        write_leaf(directory, &rows[i], P256, rows[i].is_stranger ? &other_ca : &ca);
     clear_pair(&ca);
     clear_pair(&other_ca);
     return directory;
+}
+
+/* --- afterwards --- */
+
+static gnutls_datum_t
+read_file(const char *directory, const char *file)
+{
+    g_autofree char *path = certs_path(directory, file);
+    gnutls_datum_t pem;
+
+    g_assert_cmpint(gnutls_load_file(path, &pem), ==, 0);
+    return pem;
+}
+
+static gnutls_x509_crt_t
+read_cert(const char *directory, const char *file)
+{
+    gnutls_datum_t pem = read_file(directory, file);
+    gnutls_x509_crt_t cert;
+
+    gnutls_x509_crt_init(&cert);
+    g_assert_cmpint(gnutls_x509_crt_import(cert, &pem, GNUTLS_X509_FMT_PEM), ==, 0);
+    gnutls_free(pem.data);
+    return cert;
+}
+
+static Pair
+read_ca(const char *directory)
+{
+    gnutls_datum_t pem = read_file(directory, "ca-key.pem");
+    Pair ca = {.cert = read_cert(directory, "ca.pem")};
+
+    gnutls_x509_privkey_init(&ca.key);
+    g_assert_cmpint(gnutls_x509_privkey_import(ca.key, &pem, GNUTLS_X509_FMT_PEM), ==, 0);
+    gnutls_free(pem.data);
+    return ca;
+}
+
+void
+certs_add_client(const char *directory, const char *name, gnutls_pk_algorithm_t kind,
+                 unsigned bits)
+{
+    const Row row = {name, name, NULL, {NULL}, CLIENT, FALSE, -1, 1};
+    Pair ca = read_ca(directory);
+
+    write_leaf(directory, &row, kind, bits, &ca);
+    clear_pair(&ca);
+}
+
+void
+certs_revoke(const char *directory, const char *name, const char *file)
+{
+    g_autofree char *cert_file = g_strconcat(name, "-cert.pem", NULL);
+    gnutls_x509_crt_t cert = read_cert(directory, cert_file);
+    time_t now_s = (time_t)(g_get_real_time() / G_USEC_PER_SEC);
+    Pair ca = read_ca(directory);
+    gnutls_x509_crl_t list;
+    gnutls_datum_t pem;
+
+    gnutls_x509_crl_init(&list);
+    gnutls_x509_crl_set_version(list, 2);
+    gnutls_x509_crl_set_number(list, "\1", 1);
+    gnutls_x509_crl_set_this_update(list, now_s - DAY_S);
+    gnutls_x509_crl_set_next_update(list, now_s + DAY_S);
+    gnutls_x509_crl_set_crt(list, cert, now_s - DAY_S);
+    g_assert_cmpint(gnutls_x509_crl_sign2(list, ca.cert, ca.key, GNUTLS_DIG_SHA256, 0), ==, 0);
+    g_assert_cmpint(gnutls_x509_crl_export2(list, GNUTLS_X509_FMT_PEM, &pem), ==, 0);
+    write_file(directory, file, &pem);
+    gnutls_x509_crl_deinit(list);
+    gnutls_x509_crt_deinit(cert);
+    clear_pair(&ca);
 }
 
 void

@@ -3,128 +3,26 @@
  * the peer is none, and bytes in both directions. */
 #include "proxy/tls-client.h"
 
-#include <arpa/inet.h>
-#include <fcntl.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include "certs.h"
 #include "common/error.h"
-#include "peer.h"
+#include "tls-connection.h"
 
-#define TIMEOUT_MS 20000
-#define TLS12      "NORMAL:-VERS-ALL:+VERS-TLS1.2"
-#define TLS13      "NORMAL:-VERS-ALL:+VERS-TLS1.3"
-#define TLS11      "NORMAL:-VERS-ALL:+VERS-TLS1.1:+SHA1"
+#define TLS12 "NORMAL:-VERS-ALL:+VERS-TLS1.2"
+#define TLS13 "NORMAL:-VERS-ALL:+VERS-TLS1.3"
+#define TLS11 "NORMAL:-VERS-ALL:+VERS-TLS1.1:+SHA1"
 
 static char *directory;
 
-/* --- connection --- */
-
-typedef struct {
-    Peer *peer;
-    int fd;
-    VcTlsCredentials *credentials;
-    VcpTlsClient *client;
-} Connection;
-
-static int
-connect_to(guint16 port)
-{
-    const struct sockaddr_in address = {.sin_family = AF_INET,
-                                        .sin_port = htons(port),
-                                        .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-    g_assert_cmpint(connect(fd, (const struct sockaddr *)&address, sizeof address), ==, 0);
-    g_assert_cmpint(fcntl(fd, F_SETFL, O_NONBLOCK), ==, 0);
-    return fd;
-}
-
-static VcTlsCredentials *
-load(const char *name)
-{
-    g_autofree char *cert = certs_cert(directory, name);
-    g_autofree char *key = certs_key(directory, name);
-    g_autofree char *ca = certs_path(directory, "ca.pem");
-    VcTlsCredentials *credentials = vc_tls_credentials_load(cert, key, ca, "--x", NULL);
-
-    g_assert_nonnull(credentials);
-    return credentials;
-}
-
 static void
-start(Connection *self, PeerFunc func, gpointer data, const char *cert, const char *name)
+start(TlsConnection *self, PeerFunc func, gpointer data, const char *cert, const char *name)
 {
-    self->peer = peer_new(func, data);
-    self->fd = connect_to(peer_port(self->peer));
-    self->credentials = load(cert);
-    self->client = vcp_tls_client_new(self->credentials, name, self->fd);
-}
+    g_autoptr(VcTlsCredentials) credentials = tls_connection_load(directory, cert, "ca.pem");
 
-static void
-stop(Connection *self)
-{
-    vcp_tls_client_free(self->client);
-    close(self->fd);
-    peer_free(self->peer);
-    vc_tls_credentials_unref(self->credentials);
-}
-
-static void
-wait_for(const Connection *self, int events)
-{
-    struct pollfd wait = {.fd = self->fd, .events = (short)events};
-
-    g_assert_cmpint(poll(&wait, 1, TIMEOUT_MS), ==, 1);
-}
-
-static VcpTlsStep
-shake_hands(Connection *self, GError **error)
-{
-    for (;;) {
-        VcpTlsStep step = vcp_tls_client_handshake(self->client, error);
-        if (step != VCP_TLS_WANTS_READ && step != VCP_TLS_WANTS_WRITE)
-            return step;
-        wait_for(self, step == VCP_TLS_WANTS_READ ? POLLIN : POLLOUT);
-    }
-}
-
-static void
-must_shake_hands(Connection *self)
-{
-    g_autoptr(GError) error = NULL;
-    VcpTlsStep step = shake_hands(self, &error);
-
-    g_assert_no_error(error);
-    g_assert_cmpint(step, ==, VCP_TLS_DONE);
-}
-
-static gssize
-receive(Connection *self, void *to, gsize room, GError **error)
-{
-    for (;;) {
-        gssize n = vcp_tls_client_receive(self->client, to, room, error);
-        if (n != VCP_TLS_AGAIN)
-            return n;
-        wait_for(self, POLLIN);
-    }
-}
-
-static void
-must_receive(Connection *self, const char *expected)
-{
-    for (; *expected != '\0'; expected++) {
-        g_autoptr(GError) error = NULL;
-        char byte;
-        gssize n = receive(self, &byte, 1, &error);
-        g_assert_no_error(error);
-        g_assert_cmpint(n, ==, 1);
-        g_assert_cmpint(byte, ==, *expected);
-    }
+    tls_connection_start(self, func, data, credentials, name);
 }
 
 /* --- certificates --- */
@@ -194,20 +92,20 @@ test_certificate(gconstpointer data)
 {
     Row row = *(const Row *)data;
     g_autoptr(GError) error = NULL;
-    Connection connection;
+    TlsConnection connection;
 
     start(&connection, greet, &row, row.client, row.verify);
-    VcpTlsStep step = shake_hands(&connection, &error);
+    VcpTlsStep step = tls_connection_shake_hands(&connection, &error);
     if (row.code < 0) {
         g_assert_no_error(error);
         g_assert_cmpint(step, ==, VCP_TLS_DONE);
-        must_receive(&connection, "hello");
+        tls_connection_must_receive(&connection, "hello");
     } else {
         g_assert_cmpint(step, ==, VCP_TLS_FAILED);
         g_assert_error(error, VC_ERROR, row.code);
         g_test_message("%s", error->message);
     }
-    stop(&connection);
+    tls_connection_stop(&connection);
 }
 
 /* TLS 1.3's server judges us when we believe that all is done. */
@@ -216,14 +114,14 @@ test_ours_refused(void)
 {
     Row row = {.server = "hypervisor", .priority = TLS13};
     g_autoptr(GError) error = NULL;
-    Connection connection;
+    TlsConnection connection;
     char byte;
 
     start(&connection, greet, &row, "strange-client", NAME);
-    must_shake_hands(&connection);
-    g_assert_cmpint(receive(&connection, &byte, 1, &error), ==, -1);
+    tls_connection_must_shake_hands(&connection);
+    g_assert_cmpint(tls_connection_receive(&connection, &byte, 1, &error), ==, -1);
     g_assert_error(error, VC_ERROR, VC_ERROR_CERTIFICATE);
-    stop(&connection);
+    tls_connection_stop(&connection);
 }
 
 /* --- server name --- */
@@ -255,10 +153,10 @@ test_server_name(void)
         {NAME, NAME}, {NAME ".", NAME}, {"127.0.0.1", ""}, {"::1", ""}, {"::1%lo", ""}};
 
     for (gsize i = 0; i < G_N_ELEMENTS(names); i++) {
-        Connection connection;
+        TlsConnection connection;
         start(&connection, look_at_name, NULL, "client", names[i].verify);
-        must_shake_hands(&connection);
-        stop(&connection);
+        tls_connection_must_shake_hands(&connection);
+        tls_connection_stop(&connection);
         g_assert_cmpstr(seen_name, ==, names[i].seen);
     }
 }
@@ -302,13 +200,13 @@ test_stranger(gconstpointer data)
 {
     gsize i = GPOINTER_TO_SIZE(data);
     g_autoptr(GError) error = NULL;
-    Connection connection;
+    TlsConnection connection;
 
     start(&connection, say_something, GSIZE_TO_POINTER(i), "client", NAME);
-    g_assert_cmpint(shake_hands(&connection, &error), ==, VCP_TLS_FAILED);
+    g_assert_cmpint(tls_connection_shake_hands(&connection, &error), ==, VCP_TLS_FAILED);
     g_assert_error(error, VC_ERROR, strangers[i].code);
     g_test_message("%s", error->message);
-    stop(&connection);
+    tls_connection_stop(&connection);
 }
 
 static void
@@ -324,12 +222,12 @@ static void
 test_reset(void)
 {
     g_autoptr(GError) error = NULL;
-    Connection connection;
+    TlsConnection connection;
 
     start(&connection, read_and_reset, NULL, "client", NAME);
-    g_assert_cmpint(shake_hands(&connection, &error), ==, VCP_TLS_FAILED);
+    g_assert_cmpint(tls_connection_shake_hands(&connection, &error), ==, VCP_TLS_FAILED);
     g_assert_error(error, VC_ERROR, VC_ERROR_UNREACHABLE);
-    stop(&connection);
+    tls_connection_stop(&connection);
 }
 
 /* --- ends --- */
@@ -360,13 +258,13 @@ end(int fd, gpointer data)
 }
 
 static void
-assert_ends(Connection *connection, End how)
+assert_ends(TlsConnection *connection, End how)
 {
     g_autoptr(GError) error = NULL;
     gssize expected = how == GARBAGE || how == RENEGOTIATE ? -1 : 0;
     char byte;
 
-    g_assert_cmpint(receive(connection, &byte, 1, &error), ==, expected);
+    g_assert_cmpint(tls_connection_receive(connection, &byte, 1, &error), ==, expected);
     if (expected == 0)
         g_assert_no_error(error);
     else
@@ -377,15 +275,15 @@ static void
 test_ends(void)
 {
     for (End how = CLOSE_NOTIFY; how < N_ENDS; how++) {
-        Connection connection;
+        TlsConnection connection;
         start(&connection, end, GSIZE_TO_POINTER(how), "client", NAME);
-        must_shake_hands(&connection);
-        must_receive(&connection, "last words");
+        tls_connection_must_shake_hands(&connection);
+        tls_connection_must_receive(&connection, "last words");
         if (how == RESET)
             g_assert_cmpint(
                 vcp_tls_client_send(connection.client, (const guint8 *)"x", 1, NULL), ==, 1);
         assert_ends(&connection, how);
-        stop(&connection);
+        tls_connection_stop(&connection);
     }
 }
 
@@ -423,7 +321,7 @@ any_up_to(Flow *flow, gint32 most, gsize left)
 
 /* FALSE: the socket must be waited for. */
 static gboolean
-send_some(Connection *connection, Flow *flow)
+send_some(TlsConnection *connection, Flow *flow)
 {
     gsize length = any_up_to(flow, 40000, N_BYTES - flow->n_sent);
     gssize n = vcp_tls_client_send(connection->client, flow->sent + flow->n_sent, length, NULL);
@@ -437,7 +335,7 @@ send_some(Connection *connection, Flow *flow)
 }
 
 static gboolean
-receive_some(Connection *connection, Flow *flow)
+receive_some(TlsConnection *connection, Flow *flow)
 {
     gsize room = any_up_to(flow, 20000, N_BYTES - flow->n_received);
     guint8 *to = flow->received + flow->n_received;
@@ -451,14 +349,14 @@ receive_some(Connection *connection, Flow *flow)
 }
 
 static void
-run(Connection *connection, Flow *flow)
+run(TlsConnection *connection, Flow *flow)
 {
     while (flow->n_received < N_BYTES) {
         gboolean is_sending = flow->n_sent < N_BYTES;
         gboolean sent = is_sending && send_some(connection, flow);
         gboolean received = receive_some(connection, flow);
         if (!sent && !received)
-            wait_for(connection, POLLIN | (is_sending ? POLLOUT : 0));
+            tls_connection_wait(connection, POLLIN | (is_sending ? POLLOUT : 0));
     }
 }
 
@@ -468,7 +366,7 @@ test_flow(gconstpointer priority)
 {
     Flow flow = {.sent = g_malloc(N_BYTES), .received = g_malloc(N_BYTES)};
     g_autofree char *data = g_strdup(priority);
-    Connection connection;
+    TlsConnection connection;
     int small = 4096;
 
     flow.random = g_rand_new_with_seed(1);
@@ -476,10 +374,10 @@ test_flow(gconstpointer priority)
         flow.sent[i] = (guint8)g_rand_int(flow.random);
     start(&connection, echo, data, "client", NAME);
     setsockopt(connection.fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
-    must_shake_hands(&connection);
+    tls_connection_must_shake_hands(&connection);
     run(&connection, &flow);
     g_assert_cmpmem(flow.received, N_BYTES, flow.sent, N_BYTES);
-    stop(&connection);
+    tls_connection_stop(&connection);
     g_rand_free(flow.random);
     g_free(flow.sent);
     g_free(flow.received);
@@ -498,13 +396,13 @@ static void
 test_given_up(void)
 {
     for (int handshake = 0; handshake < 2; handshake++) {
-        Connection connection;
+        TlsConnection connection;
         start(&connection, wait_for_end, NULL, "client", NAME);
         g_clear_pointer(&connection.credentials, vc_tls_credentials_unref);
         if (handshake != 0)
             g_assert_cmpint(vcp_tls_client_handshake(connection.client, NULL), ==,
                             VCP_TLS_WANTS_READ);
-        stop(&connection);
+        tls_connection_stop(&connection);
     }
     vcp_tls_client_free(NULL);
 }
