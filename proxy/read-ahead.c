@@ -24,8 +24,8 @@ read_socket(VcpReadAhead *self, void *to, gsize length)
     return MIN(n, (gssize)length);
 }
 
-static gssize
-take(VcpReadAhead *self, void *to, gsize length)
+gssize
+vcp_read_ahead_take(VcpReadAhead *self, void *to, gsize length)
 {
     if (vcp_read_ahead_has(self)) {
         gsize part = MIN(length, self->end - self->start);
@@ -37,15 +37,6 @@ take(VcpReadAhead *self, void *to, gsize length)
         return read_socket(self, to, length);
     errno = EAGAIN;
     return -1;
-}
-
-gssize
-vcp_read_ahead_take(VcpReadAhead *self, void *to, gsize length)
-{
-    gssize n = take(self, to, length);
-
-    self->is_starved = n < 0;
-    return n;
 }
 
 void

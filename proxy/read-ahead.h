@@ -12,7 +12,6 @@ typedef struct {
     guint8 *bytes; /* nullable; those from start to end are there */
     gsize start, end;
     gboolean is_drained; /* the socket had no more, until vcp_read_ahead_rest() */
-    gboolean is_starved; /* the last call said so */
 } VcpReadAhead;
 
 /* Like recv(2), with errno. */

@@ -79,6 +79,13 @@ n_verify(const VcpTlsClient *self)
     return self->subject != NULL ? 1 : 2;
 }
 
+static void
+add(gnutls_hash_hd_t hash, const gnutls_datum_t *bytes)
+{
+    gnutls_hash(hash, &bytes->size, sizeof bytes->size);
+    gnutls_hash(hash, bytes->data, bytes->size);
+}
+
 /* A digest of everything that the verdict on a chain depends on, but for the credentials, which
  * keep it, and the time. */
 static void
@@ -87,14 +94,16 @@ make_question(const VcpTlsClient *self, guint8 question[VC_VERDICT_SIZE])
     unsigned count = 0;
     const gnutls_datum_t *chain = gnutls_certificate_get_peers(self->session, &count);
     const char *name = self->subject != NULL ? "" : self->name;
+    gnutls_datum_t ocsp;
     gnutls_hash_hd_t hash;
 
     gnutls_hash_init(&hash, GNUTLS_DIG_SHA256);
     gnutls_hash(hash, name, strlen(name) + 1);
-    for (unsigned i = 0; i < count; i++) {
-        gnutls_hash(hash, &chain[i].size, sizeof chain[i].size);
-        gnutls_hash(hash, chain[i].data, chain[i].size);
-    }
+    for (unsigned i = 0; i < count; i++)
+        add(hash, &chain[i]);
+    /* What the server has brought of its CA's about its revocation. */
+    if (gnutls_ocsp_status_request_get(self->session, &ocsp) >= 0)
+        add(hash, &ocsp);
     gnutls_hash_deinit(hash, question);
 }
 
@@ -108,9 +117,10 @@ verify(gnutls_session_t session)
     make_question(self, question);
     if (vc_verdicts_know(verdicts, question, g_get_monotonic_time()))
         return 0;
-    int code =
-        gnutls_certificate_verify_peers(session, self->verify, n_verify(self), &self->fault);
-    if (code < 0 || self->fault != 0)
+    if (gnutls_certificate_verify_peers(session, self->verify, n_verify(self), &self->fault) <
+        0)
+        self->fault |= GNUTLS_CERT_INVALID;
+    if (self->fault != 0)
         return GNUTLS_E_CERTIFICATE_VERIFICATION_ERROR;
     vc_verdicts_add(verdicts, question, g_get_monotonic_time());
     return 0;
@@ -288,9 +298,8 @@ vcp_tls_client_receive(VcpTlsClient *self, guint8 *to, gsize room, GError **erro
     self->reads_ahead = TRUE;
     do
         n = gnutls_record_recv(self->session, to, room);
-    while (
-        n == GNUTLS_E_WARNING_ALERT_RECEIVED || n == GNUTLS_E_INTERRUPTED ||
-        (n == GNUTLS_E_AGAIN && !self->ahead.is_starved && vcp_read_ahead_has(&self->ahead)));
+    while (n == GNUTLS_E_WARNING_ALERT_RECEIVED || n == GNUTLS_E_INTERRUPTED ||
+           (n == GNUTLS_E_AGAIN && vcp_read_ahead_has(&self->ahead)));
 
     if (n >= 0)
         return n;
