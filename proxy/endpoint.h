@@ -28,7 +28,6 @@ struct VcpEndpoint {
     guint64 bytes_out;
     gboolean ready;  /* connected, with whatever TLS was asked for */
     gboolean unsent; /* what left out, a ping or a close frame is not all with the kernel yet */
-    gboolean rests;  /* has read enough for one turn of the loop, though there may be more */
     gboolean eof;    /* nothing more will come; in may still hold bytes */
     GError *error;   /* full, nullable; why the end broke. eof is then set as well */
 };

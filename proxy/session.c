@@ -332,7 +332,6 @@ vcp_session_on_turn(gpointer data)
 void
 vcp_session_pump(VcpSession *self)
 {
-    const VcpEndpoint *tenant = self->ends[VCP_TENANT];
     guint64 before = traffic(self);
 
     self->pump_again = TRUE;
@@ -342,8 +341,6 @@ vcp_session_pump(VcpSession *self)
     while (self->pump_again && !self->is_gone && traffic(self) - before < 2 * BYTES_A_TURN) {
         self->pump_again = FALSE;
         pump_once(self);
-        if (tenant->rests)
-            break;
     }
     self->is_pumping = FALSE;
 
@@ -352,7 +349,7 @@ vcp_session_pump(VcpSession *self)
         return;
     }
     arm(self);
-    wait_for_turn(self, self->pump_again || tenant->rests);
+    wait_for_turn(self, self->pump_again);
     vcp_session_set_clock(self);
     vcp_metrics_session_is(&self->place,
                            self->service != NULL ? self->service->type : VC_N_CONSOLE_TYPES,

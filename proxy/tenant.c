@@ -203,15 +203,12 @@ may_be_more(const Tenant *self, gsize length)
                                    : TRUE;
 }
 
-/* Frames without payload take no room: a flood of pings would keep others waiting. */
 static void
 fill(VcpEndpoint *end)
 {
     Tenant *self = (Tenant *)end;
-    gsize taken = 0;
 
-    end->rests = FALSE;
-    while (self->readable && !self->is_deaf && vc_buffer_room(&end->in) > 0 && !end->rests) {
+    while (self->readable && !self->is_deaf && vc_buffer_room(&end->in) > 0) {
         gsize room;
         guint8 *to = vc_buffer_reserve(&end->in, &room);
         gssize n = receive_some(self, to, room);
@@ -223,8 +220,6 @@ fill(VcpEndpoint *end)
         } else if (n == ENDED) {
             finish(self);
         } else {
-            taken += (gsize)n;
-            end->rests = taken >= READ_SIZE;
             self->readable = may_be_more(self, (gsize)n);
             take(self, to, (gsize)n);
         }
