@@ -218,6 +218,13 @@ on_over(gpointer data)
     lws_set_timeout(self->wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_SYNC);
 }
 
+static int
+on_receive(Connection *self)
+{
+    g_debug("client %s: bytes behind a request that was not answered yet", self->client);
+    return -1;
+}
+
 static void
 take_over(Connection *self)
 {
@@ -232,9 +239,15 @@ take_over(Connection *self)
 
     /* Without a reader libwebsockets takes its descriptor out of the loop. */
     lws_rx_flow_control(self->wsi, 0);
+    self->tenant = vcp_tenant_new(&setup);
+    if (self->tenant == NULL) {
+        /* It has to answer a ping that came behind the request, and tells nobody of that. */
+        on_receive(self);
+        lws_set_timeout(self->wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_SYNC);
+        return;
+    }
     g_clear_pointer(&self->deadline, vcp_timer_free);
     vcp_worker_remove_half_open(self->worker, &self->link);
-    self->tenant = vcp_tenant_new(&setup);
     self->link.data = self->tenant;
     vcp_worker_add_session(self->worker, &self->link);
     vcp_session_new(self->worker, self->tenant, g_steal_pointer(&self->token),
@@ -263,13 +276,6 @@ on_established(Connection *self)
     uv_prepare_init(vcp_worker_loop(self->worker), self->upgraded);
     uv_prepare_start(self->upgraded, on_prepare);
     return 0;
-}
-
-static int
-on_receive(Connection *self)
-{
-    g_debug("client %s: bytes behind a request that was not answered yet", self->client);
-    return -1;
 }
 
 /* --- life --- */

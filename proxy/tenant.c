@@ -430,17 +430,20 @@ vcp_tenant_close(VcpEndpoint *end, guint16 code, const char *reason)
 VcpEndpoint *
 vcp_tenant_new(const VcpTenantSetup *setup)
 {
-    Tenant *self = g_new0(Tenant, 1);
+    uv_poll_t *poll = g_new0(uv_poll_t, 1);
 
+    if (uv_poll_init(setup->loop, poll, setup->fd) != 0) {
+        g_free(poll);
+        return NULL;
+    }
+    Tenant *self = g_new0(Tenant, 1);
     self->end.ops = &ops;
     self->end.ready = TRUE;
     vc_buffer_init(&self->end.in, setup->pool);
     vc_buffer_init(&self->end.out, setup->pool);
     self->setup = *setup;
-    self->poll = g_new0(uv_poll_t, 1);
+    self->poll = poll;
     self->poll->data = self;
-    int failure = uv_poll_init(setup->loop, self->poll, setup->fd);
-    g_assert(failure == 0);
     self->readable = self->writable = TRUE;
     if (setup->tls != NULL) {
         /* What does not fit waits in the session's buffer, not in a copy. */

@@ -18,7 +18,8 @@ typedef struct {
 } VcpTenantSetup;
 
 /* Takes the connection's bytes over. When the websocket is at its end, whoever began that,
- * setup->over is called once, from the loop: the end is still there, and has to be freed. */
+ * setup->over is called once, from the loop: the end is still there, and has to be freed. NULL:
+ * somebody polls the descriptor still. */
 VcpEndpoint *vcp_tenant_new(const VcpTenantSetup *setup);
 
 /* The connection is closed beneath it: from here it touches it no more, and does not call over.
