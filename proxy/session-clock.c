@@ -174,8 +174,10 @@ check_patience(VcpSession *self)
 static guint64
 next_due_ms(const VcpSession *self)
 {
-    if (self->state == SPLICED)
-        return MIN(vcp_liveness_due(&self->life), tenure_due_ms(self));
+    if (self->state == SPLICED) {
+        guint64 due = MIN(vcp_liveness_due(&self->life), tenure_due_ms(self));
+        return self->farewell_ms != 0 ? MIN(due, self->farewell_ms) : due;
+    }
     return is_patient(self) ? MIN(self->deadline_ms, self->patience_ms) : self->deadline_ms;
 }
 

@@ -120,7 +120,21 @@ note_client_gone(VcpSession *self)
         self->reason = g_error_new_literal(VC_ERROR, VC_ERROR_ENDED, "the client has gone");
 }
 
-/* The client's close frame has come; what it said before has gone on its way. */
+/* Whether the console has what the client said before its close frame, as far as it takes it in
+ * time; after a relay, which leaves nothing behind that could be moved. */
+static gboolean
+has_passed_all_on(VcpSession *self)
+{
+    const VcpEndpoint *compute = self->ends[VCP_COMPUTE];
+
+    if (self->state != SPLICED || compute->eof || vc_buffer_length(&compute->out) == 0)
+        return TRUE;
+    if (self->farewell_ms == 0)
+        self->farewell_ms = now_ms(self) + CLOSE_TIMEOUT_MS;
+    return now_ms(self) >= self->farewell_ms;
+}
+
+/* The client's close frame has come. */
 static void
 on_tenant_ended(VcpSession *self)
 {
@@ -262,7 +276,7 @@ move_bytes(VcpSession *self)
         relay(self, VCP_TENANT);
     if (self->state == REFUSING)
         refuse(self);
-    if (self->ends[VCP_TENANT]->eof && self->state != CLOSING)
+    if (self->ends[VCP_TENANT]->eof && self->state != CLOSING && has_passed_all_on(self))
         on_tenant_ended(self);
     if (self->state == CLOSING)
         vc_buffer_clear(&self->ends[VCP_TENANT]->in);
