@@ -26,6 +26,7 @@ struct VcpEndpoint {
     VcBuffer out;        /* goes to the peer, not sent yet */
     guint64 bytes_in;    /* payload in total */
     guint64 bytes_out;
+    guint64 raw_in;  /* with what is no payload: frames' headers, pings and the like */
     gboolean ready;  /* connected, with whatever TLS was asked for */
     gboolean unsent; /* what left out, a ping or a close frame is not all with the kernel yet */
     gboolean eof;    /* nothing more will come; in may still hold bytes */

@@ -310,7 +310,7 @@ traffic(const VcpSession *self)
 {
     const VcpEndpoint *tenant = self->ends[VCP_TENANT];
 
-    return compute_traffic(self) + tenant->bytes_in + tenant->bytes_out;
+    return compute_traffic(self) + tenant->raw_in + tenant->bytes_out;
 }
 
 static void

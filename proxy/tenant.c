@@ -203,12 +203,15 @@ may_be_more(const Tenant *self, gsize length)
                                    : TRUE;
 }
 
+/* Empty frames and pings never fill the buffer: they have an end of their own. */
 static void
 fill(VcpEndpoint *end)
 {
     Tenant *self = (Tenant *)end;
+    guint64 limit = end->raw_in + VC_BUFFER_SIZE;
 
-    while (self->readable && !self->is_deaf && vc_buffer_room(&end->in) > 0) {
+    while (self->readable && !self->is_deaf && vc_buffer_room(&end->in) > 0 &&
+           end->raw_in < limit) {
         gsize room;
         guint8 *to = vc_buffer_reserve(&end->in, &room);
         gssize n = receive_some(self, to, room);
@@ -221,6 +224,7 @@ fill(VcpEndpoint *end)
             finish(self);
         } else {
             self->readable = may_be_more(self, (gsize)n);
+            end->raw_in += (gsize)n;
             take(self, to, (gsize)n);
         }
     }
