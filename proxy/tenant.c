@@ -43,7 +43,8 @@ typedef struct {
     uv_poll_t *closing;
     gboolean readable, writable; /* until a call says otherwise */
     BIO *socket;                 /* TLS's, to write to; nullable */
-    gboolean read_wants_write;
+    /* In the middle of a key update neither goes on before what that waits for. */
+    gboolean read_wants_write, write_wants_read;
 
     VcpWsReader reader;
     gboolean told_text;
@@ -97,10 +98,16 @@ tls_result(Tenant *self, gboolean is_read)
 {
     int error = SSL_get_error(self->setup.tls, 0);
 
-    if (error == SSL_ERROR_WANT_READ)
+    if (error == SSL_ERROR_WANT_READ) {
+        self->readable = FALSE;
+        self->write_wants_read = !is_read;
+        self->read_wants_write = FALSE;
         return AGAIN;
+    }
     if (error == SSL_ERROR_WANT_WRITE) {
+        self->writable = FALSE;
         self->read_wants_write = is_read;
+        self->write_wants_read = FALSE;
         return AGAIN;
     }
     /* It is broken, or the client has gone: nobody is there to be told. */
@@ -365,10 +372,11 @@ on_poll(uv_poll_t *poll, int status, int events)
         events = UV_READABLE | UV_WRITABLE;
         self->polled = 0;
     }
-    self->writable |= (events & UV_WRITABLE) != 0;
-    self->readable |= (events & UV_READABLE) != 0 || (self->read_wants_write && self->writable);
-    if (self->writable)
-        self->read_wants_write = FALSE;
+    gboolean can_read = (events & UV_READABLE) != 0, can_write = (events & UV_WRITABLE) != 0;
+    self->readable |= can_read || (can_write && self->read_wants_write);
+    self->writable |= can_write || (can_read && self->write_wants_read);
+    self->read_wants_write &= !can_write;
+    self->write_wants_read &= !can_read;
     vcp_session_pump(self->end.session);
 }
 
@@ -376,8 +384,10 @@ static void
 want(VcpEndpoint *end, gboolean read, gboolean write)
 {
     Tenant *self = (Tenant *)end;
-    gboolean writes = write || end->unsent || self->read_wants_write;
-    int events = (read && !self->readable && !self->is_deaf ? UV_READABLE : 0) |
+    gboolean reads = (read && !self->is_deaf && !self->read_wants_write) || self->write_wants_read;
+    gboolean writes =
+        ((write || end->unsent) && !self->write_wants_read) || self->read_wants_write;
+    int events = (reads && !self->readable ? UV_READABLE : 0) |
                  (writes && !self->writable ? UV_WRITABLE : 0);
 
     if (self->poll == NULL || events == self->polled)
