@@ -121,13 +121,15 @@ note_client_gone(VcpSession *self)
 }
 
 /* Whether the console has what the client said before its close frame, as far as it takes it in
- * time; after a relay, which leaves nothing behind that could be moved. */
+ * time; after a relay, which leaves nothing behind that could be moved. To a serial one it goes
+ * even after the session. */
 static gboolean
 has_passed_all_on(VcpSession *self)
 {
     const VcpEndpoint *compute = self->ends[VCP_COMPUTE];
 
-    if (self->state != SPLICED || compute->eof || vc_buffer_length(&compute->out) == 0)
+    if (self->state != SPLICED || self->service->type == VC_CONSOLE_SERIAL || compute->eof ||
+        vc_buffer_length(&compute->out) == 0)
         return TRUE;
     if (self->farewell_ms == 0)
         self->farewell_ms = now_ms(self) + CLOSE_TIMEOUT_MS;
