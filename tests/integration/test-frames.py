@@ -2,13 +2,14 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Hostile websocket frames: the session ends, the daemon and its other sessions do not."""
 import pathlib
+import queue
 import socket
 import struct
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 from lab import case, daemon, fakes, rawhttp, rfb, tap, ws
-from lab.case import vnc
+from lab.case import serial, vnc
 from lab.ws import encode_frame
 
 KEY = struct.pack(">BBxxI", 4, 1, 0x61)
@@ -115,12 +116,12 @@ class Lengths(Frames):
             sock.drop()
 
     def test_not_minimal_and_not_masked(self):
-        """RFC 6455 forbids both, libwebsockets 4.1.6 takes both and does not tell: harmless."""
+        """RFC 6455 forbids both."""
         for options in ({"length_bytes": 3}, {"length_bytes": 9}, {"mask": False}):
-            sock = self.session()
-            sock.send_raw(encode_frame(KEY, **options))
-            sock.send_raw(encode_frame(b"", opcode=ws.CLOSE))
-            sock.wait_close(20)
+            with self.subTest(options):
+                sock = self.session()
+                sock.send_raw(encode_frame(KEY, **options))
+                self.assertEqual(sock.wait_close(20).code, 1002)
 
     def test_one_byte_segments(self):
         sock = self.session()
@@ -147,6 +148,162 @@ class Lengths(Frames):
         sock.send_frame(KEY[3:], opcode=ws.CONTINUATION)
         sock.send_frame(b"")
         self.assertEqual(sock.close().code, 1000)
+
+
+class Control(Frames):
+    def test_close_codes(self):
+        """The client's own code comes back; a frame without one for a frame without one."""
+        for payload in (b"\3\xe8", b"\3\xe8bye", b"\3\xe9", b"\x0b\xb8", b""):
+            with self.subTest(payload):
+                sock = self.session()
+                sock.send_frame(payload, opcode=ws.CLOSE)
+                self.assertEqual(self.next(sock, ws.CLOSE).payload, payload[:2])
+                self.assertIsNone(sock.wait_close().code)
+
+    def next(self, sock, opcode):
+        while (frame := sock.receive_frame()).opcode != opcode:
+            pass
+        return frame
+
+    def test_ping(self):
+        sock = self.session()
+        for payload in (b"", b"hello", bytes(range(125))):
+            sock.send_frame(payload, opcode=ws.PING)
+            self.assertEqual(sock.receive_frame(), ws.Frame(ws.PONG, payload, True, 0))
+        self.assertEqual(sock.close().code, 1000)
+
+    def test_pings_at_once(self):
+        """At least the last one is answered, and those that are in their order."""
+        sock = self.session()
+        sock.send_raw(b"".join(encode_frame(b"%03d" % i, opcode=ws.PING) for i in range(200)))
+        answers = [self.next(sock, ws.PONG).payload]
+        while answers[-1] != b"199":
+            answers.append(self.next(sock, ws.PONG).payload)
+        self.assertEqual(answers, sorted(answers))
+        self.assertEqual(sock.close().code, 1000)
+
+
+class Console(Frames):
+    """What reaches a console and comes back from it."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.heard = queue.Queue()
+        servers = [fakes.Server(cls.listen), fakes.Server(cls.echo), fakes.Server(cls.listen_to_line)]
+        for server in servers:
+            cls.addClassCleanup(server.close)
+        vnc_address, echo_address, line_address = (server.address for server in servers)
+        tokens = {"tok": vnc(vnc_address, insecure=True), "echo": serial(echo_address, insecure=True),
+                  "line": serial(line_address, insecure=True)}
+        options = {"connect_insecure": True, "max_sessions_per_token": "0", "max_sessions_per_console": "0"}
+        cls.proxy = cls.start_class_daemon(tokens, **options)
+        cls.clear = cls.start_class_daemon(tokens, listen_insecure=True, listen_tls_cert=None,
+                                           listen_tls_key=None, **options)
+
+    @classmethod
+    def listen(cls, stream):
+        fakes.plain_login(stream)
+        cls.listen_to_line(stream)
+
+    @classmethod
+    def listen_to_line(cls, stream):
+        """What was heard, when it ends; a reset ends it as well."""
+        data = b""
+        try:
+            while more := stream.sock.recv(65536):
+                data += more
+        finally:
+            cls.heard.put(data)
+
+    @staticmethod
+    def echo(stream):
+        while data := stream.sock.recv(65536):
+            stream.write(data)
+
+    def setUp(self):
+        super().setUp()
+        while not self.heard.empty():
+            self.heard.get()
+
+    def open_line(self, token):
+        """One whose console is known to be there."""
+        sock = self.websocket(self.proxy, token)
+        sock.write(b"x")
+        self.assertEqual(sock.read(1), b"x")
+        return sock
+
+    def test_pong_between_data(self):
+        """Whole frames: a pong never stands in the middle of one."""
+        sock, data = self.open_line("echo"), bytes(range(256)) * 1024
+        for i in range(0, len(data), 8192):
+            sock.write(data[i:i + 8192])
+            sock.send_frame(b"%d" % i, opcode=ws.PING)
+        came, pongs = b"", []
+        while len(came) < len(data) or not pongs or pongs[-1] != b"%d" % (len(data) - 8192):
+            frame = sock.receive_frame()
+            if frame.opcode == ws.PONG:
+                pongs.append(frame.payload)
+            else:
+                self.assertEqual(frame.opcode, ws.BINARY)
+                came += frame.payload
+        self.assertEqual(came, data)
+        self.assertEqual(sock.close().code, 1000)
+
+    def test_text_in_fragments(self):
+        """Characters of every length, cut at every byte."""
+        text = "aä€𝄞".encode()
+        sock = self.open_line("echo")
+        for cut in range(len(text) + 1):
+            sock.send_frame(text[:cut], opcode=ws.TEXT, fin=False)
+            sock.send_frame(b"", opcode=ws.PING)
+            sock.send_frame(text[cut:], opcode=ws.CONTINUATION)
+            self.assertEqual(sock.read(len(text)), text)
+        self.assertEqual(sock.close().code, 1000)
+
+    def test_bad_text_in_fragments(self):
+        rows = {"cut off": (b"\xe2\x82", b""), "another begins": (b"\xe2", b"\xe2\x82\xac"),
+                "surrogate": (b"\xed", b"\xa0\x80"), "too long a form": (b"\xc0", b"\x80"),
+                "beyond the last": (b"\xf4", b"\x90\x80\x80"), "goes on": (b"a", b"\x80")}
+        for name, (begin, end) in rows.items():
+            with self.subTest(name):
+                sock = self.open_line("echo")
+                sock.send_frame(begin, opcode=ws.TEXT, fin=False)
+                sock.send_frame(end, opcode=ws.CONTINUATION)
+                self.assertEqual(sock.wait_close(20).code, 1002)
+
+    def test_data_and_close_in_one_record(self):
+        """All of what was said before the end is said to the console."""
+        for token, data in (("tok", KEY), ("tok", KEY * 1500), ("tok", KEY * 100000), ("line", b"typed" * 100)):
+            with self.subTest(token, length=len(data)):
+                mark = self.proxy.mark()
+                sock = self.websocket(self.proxy, token)
+                if token == "tok":
+                    rfb.Client(sock)
+                self.proxy.wait_line("joined after", after=mark)
+                sock.send_raw(encode_frame(data) + encode_frame(b"\3\xe8", opcode=ws.CLOSE))
+                self.assertEqual(sock.wait_close(20).code, 1000)
+                self.assertTrue(self.heard.get(timeout=20).endswith(data))
+
+    def test_behind_the_request(self):
+        """Whoever does not wait for the answer is not served, whatever it is; the daemon goes on."""
+        rows = {"data": encode_frame(KEY), "ping": encode_frame(b"hello", opcode=ws.PING),
+                "pings": encode_frame(b"hello", opcode=ws.PING) * 50,
+                "ping and data": encode_frame(b"", opcode=ws.PING) + encode_frame(KEY),
+                "much": encode_frame(KEY * 8000), "close": encode_frame(b"\3\xe8", opcode=ws.CLOSE)}
+        for before in (b"", rawhttp.request_bytes("/healthz")):
+            request = before + ws.upgrade_request("/websockify?token=line")
+            for name, frames in rows.items():
+                for proxy, options in ((self.proxy, {}), (self.clear, {"tls": None})):
+                    with self.subTest(name, before=before, **options):
+                        with proxy.connect(**options) as sock:
+                            try:
+                                sock.sendall(request + frames)
+                            except OSError:         # it has ended before all of it was sent
+                                pass
+                            self.assertNotIn(b"\r\n\r\n\x82", rawhttp.read_to_end(sock))
+                        self.assertTrue(proxy.is_alive())
+        self.assertTrue(self.heard.empty())
 
 
 class Floods(Frames):
