@@ -92,14 +92,12 @@ check_text(VcpSession *self)
     return FALSE;
 }
 
-gboolean
+void
 vcp_session_heard_text(VcpSession *self)
 {
     self->heard_text = TRUE;
-    gboolean is_fine = check_text(self);
-    if (!is_fine)
+    if (!check_text(self))
         vcp_session_pump(self);
-    return is_fine;
 }
 
 static void

@@ -41,9 +41,8 @@ void vcp_session_end(VcpSession *self, GError *reason);
 /* The websocket is closed: the tenant end must not be touched any more. Frees the session. */
 void vcp_session_tenant_gone(VcpSession *self);
 
-/* Before bytes of a text frame come in: FALSE where the console takes none, and the session is
- * ending then. */
-gboolean vcp_session_heard_text(VcpSession *self);
+/* A text frame has come: where the console takes none, the session ends. */
+void vcp_session_heard_text(VcpSession *self);
 
 /* The client's websocket answered a ping, or sent anything: it is alive. */
 void vcp_session_heard(VcpSession *self);
