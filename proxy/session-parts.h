@@ -54,8 +54,8 @@ struct VcpSession {
     gint64 began_us;     /* since 1970; when its console was known */
     gint64 asked_us;     /* when the resolver was */
     guint64 deadline_ms; /* of the handshake, the refusal or the close */
-    guint64 farewell_ms; /* until the console must have taken what came before the client's close
-                            frame; 0: no such frame, or no such bytes */
+    guint64 farewell_ms; /* until the console must have taken what came before the client's
+                            close frame; 0: no such frame, or no such bytes */
     guint64 patience_ms; /* until the handshake's time is up; 0: it has no time of its own */
     VcpLiveness life;
     VcpTenure tenure;

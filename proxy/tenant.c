@@ -384,7 +384,8 @@ static void
 want(VcpEndpoint *end, gboolean read, gboolean write)
 {
     Tenant *self = (Tenant *)end;
-    gboolean reads = (read && !self->is_deaf && !self->read_wants_write) || self->write_wants_read;
+    gboolean reads =
+        (read && !self->is_deaf && !self->read_wants_write) || self->write_wants_read;
     gboolean writes =
         ((write || end->unsent) && !self->write_wants_read) || self->read_wants_write;
     int events = (reads && !self->readable ? UV_READABLE : 0) |
