@@ -18,9 +18,10 @@
 /* How long a client may take to hear why it is refused. */
 #define REFUSE_TIMEOUT_MS 2000
 
-/* What a session moves before others have their turn: at 1 to 2 s of CPU a GiB a tenth of a
- * millisecond. */
-#define BYTES_A_TURN VC_BUFFER_SIZE
+/* What a session moves before others have their turn: at 1 to 2 s of CPU a GiB a quarter of a
+ * millisecond. More than one buffer, so that one which comes alone needs no second turn to find
+ * that there is no other. */
+#define BYTES_A_TURN (2 * VC_BUFFER_SIZE)
 
 static void
 let_go(VcpSession *self)
