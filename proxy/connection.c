@@ -218,13 +218,6 @@ on_over(gpointer data)
     lws_set_timeout(self->wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_SYNC);
 }
 
-static int
-on_receive(Connection *self)
-{
-    g_debug("client %s: bytes behind a request that was not answered yet", self->client);
-    return -1;
-}
-
 static void
 take_over(Connection *self)
 {
@@ -237,12 +230,13 @@ take_over(Connection *self)
         .data = self,
     };
 
-    /* Without a reader libwebsockets takes its descriptor out of the loop. */
+    /* Where the client has sent something behind its request libwebsockets has kept it, and
+     * polls the descriptor once more for it whenever its flow control changes. */
+    lws_rx_flow_control(self->wsi, 1);
     lws_rx_flow_control(self->wsi, 0);
     self->tenant = vcp_tenant_new(&setup);
     if (self->tenant == NULL) {
-        /* It has to answer a ping that came behind the request, and tells nobody of that. */
-        on_receive(self);
+        g_debug("client %s: bytes behind a request that was not answered yet", self->client);
         lws_set_timeout(self->wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_SYNC);
         return;
     }
@@ -263,14 +257,15 @@ on_prepare(uv_prepare_t *prepare)
     take_over(self);
 }
 
-/* Not at once: if the client has sent something behind its request, without waiting for the
- * answer, libwebsockets has that and comes up with it before the loop looks at a socket again.
- */
+/* Not at once: what the client has sent behind its request, without waiting for the answer, is
+ * put aside only after this. */
 static int
 on_established(Connection *self)
 {
     if (lws_partial_buffered(self->wsi) != 0)
         return -1;
+    /* Without a reader libwebsockets takes its descriptor out of the loop. */
+    lws_rx_flow_control(self->wsi, 0);
     self->upgraded = g_new0(uv_prepare_t, 1);
     self->upgraded->data = self;
     uv_prepare_init(vcp_worker_loop(self->worker), self->upgraded);
@@ -340,9 +335,6 @@ callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in
         return lws_http_transaction_completed(wsi) != 0 ? -1 : 0;
     if (reason == LWS_CALLBACK_ESTABLISHED)
         return on_established(self);
-    if (reason == LWS_CALLBACK_RECEIVE || reason == LWS_CALLBACK_RECEIVE_PONG ||
-        reason == LWS_CALLBACK_WS_PEER_INITIATED_CLOSE)
-        return on_receive(self);
     if (reason == LWS_CALLBACK_CLOSED)
         return on_closed(self);
     if (reason == LWS_CALLBACK_WSI_DESTROY)

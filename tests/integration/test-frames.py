@@ -290,7 +290,8 @@ class Console(Frames):
         rows = {"data": encode_frame(KEY), "ping": encode_frame(b"hello", opcode=ws.PING),
                 "pings": encode_frame(b"hello", opcode=ws.PING) * 50,
                 "ping and data": encode_frame(b"", opcode=ws.PING) + encode_frame(KEY),
-                "much": encode_frame(KEY * 8000), "close": encode_frame(b"\3\xe8", opcode=ws.CLOSE)}
+                "much": encode_frame(KEY * 8000), "close": encode_frame(b"\3\xe8", opcode=ws.CLOSE),
+                "pong": encode_frame(b"x", opcode=ws.PONG), "half a frame": encode_frame(KEY)[:7], "a byte": b"\x82"}
         for before in (b"", rawhttp.request_bytes("/healthz")):
             request = before + ws.upgrade_request("/websockify?token=line")
             for name, frames in rows.items():
