@@ -18,6 +18,7 @@
 #include "proxy/leave.h"
 #include "proxy/linger.h"
 #include "proxy/metrics.h"
+#include "proxy/polling.h"
 #include "proxy/session.h"
 #include "proxy/telnet.h"
 #include "proxy/timer.h"
@@ -37,8 +38,7 @@ typedef struct {
     VcpDial *dial; /* nullable */
     VcpTimer *deadline;
     int fd;
-    uv_poll_t *poll; /* nullable; polls for these events: */
-    int polled;
+    VcpPoll poll;
     gboolean readable, writable; /* until a call says otherwise */
     gboolean
         heard_tls;   /* something came through TLS, so the peer has accepted our certificate */
@@ -55,13 +55,7 @@ static void on_poll(uv_poll_t *poll, int status, int events);
 static void
 poll_for(Compute *self, int events)
 {
-    if (events == self->polled || self->poll == NULL)
-        return;
-    self->polled = events;
-    if (events != 0)
-        uv_poll_start(self->poll, events, on_poll);
-    else
-        uv_poll_stop(self->poll);
+    vcp_poll_for(&self->poll, events, on_poll);
 }
 
 static void
@@ -337,12 +331,7 @@ on_poll(uv_poll_t *poll, int status, int events)
 {
     Compute *self = poll->data;
 
-    /* What is wrong with the socket is reported best by the call that meets it; libuv has
-     * stopped looking. */
-    if (status < 0) {
-        events = UV_READABLE | UV_WRITABLE;
-        self->polled = 0;
-    }
+    events = vcp_poll_result(&self->poll, status, events);
     if (self->state == TLS) {
         shake_hands(self);
     } else {
@@ -362,9 +351,9 @@ on_dialled(int fd, GError *error, gpointer data)
         break_off(self, error);
     } else {
         self->fd = fd;
-        self->poll = g_new0(uv_poll_t, 1);
-        self->poll->data = self;
-        int failure = uv_poll_init(self->setup.loop, self->poll, fd);
+        self->poll.handle = g_new0(uv_poll_t, 1);
+        self->poll.handle->data = self;
+        int failure = uv_poll_init(self->setup.loop, self->poll.handle, fd);
         g_assert(failure == 0);
         self->state = PLAIN;
         self->open_ms = now_ms(self);
@@ -443,8 +432,8 @@ close_socket(Compute *self)
 {
     guint64 settled_ms = self->open_ms + self->setup.settle_ms;
 
-    if (self->poll != NULL)
-        uv_close((uv_handle_t *)self->poll, on_poll_closed);
+    if (self->poll.handle != NULL)
+        uv_close((uv_handle_t *)self->poll.handle, on_poll_closed);
     if (can_send(self) && now_ms(self) < settled_ms) {
         vcp_linger(self->setup.loop, self->fd, self->tls, settled_ms - now_ms(self));
         return;
@@ -470,7 +459,7 @@ vcp_compute_close(VcpEndpoint *end)
     vcp_timer_free(self->gathering);
     if (self->setup.is_chardev && can_send(self)) {
         poll_for(self, 0);
-        vcp_leave(self->setup.loop, self->fd, self->poll, self->tls, &end->out);
+        vcp_leave(self->setup.loop, self->fd, self->poll.handle, self->tls, &end->out);
     } else {
         close_socket(self);
     }

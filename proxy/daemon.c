@@ -292,7 +292,7 @@ make(VcpConfig *config)
     self->shared.config = vcp_config_ref(config);
     self->shared.limits = vcp_limits_new(limits_of(config));
     self->shared.guesses = vcp_guesses_new(config->token_failures, monotonic_ms);
-    self->shared.tickets = vcp_tickets_new();
+    self->shared.tickets = vcp_tickets_new(monotonic_ms);
     self->own = g_array_new(FALSE, FALSE, sizeof(struct sockaddr_storage));
     self->shared.memory = vcp_memory_new(monotonic_ms);
     self->shared.hub = vcp_lease_hub_new();

@@ -14,5 +14,5 @@ int vcp_http_serve(struct lws *wsi, const char *path, const char *web_dir, gbool
 
 /* Refuses: a status with a line of text. retry_after_s: for the statuses that say when to come
  * back; 0: soon. FALSE where it could not be written. The connection
- * ends with the next thing that comes on it: see the tenant. */
+ * ends with the next thing that comes on it: see proxy/connection.c. */
 gboolean vcp_http_refuse(struct lws *wsi, VcError code, guint retry_after_s);

@@ -12,6 +12,7 @@
 #include "common/error.h"
 #include "proxy/corked.h"
 #include "proxy/metrics.h"
+#include "proxy/polling.h"
 #include "proxy/session.h"
 #include "proxy/tcp.h"
 #include "proxy/websocket.h"
@@ -38,8 +39,7 @@ typedef struct {
 typedef struct {
     VcpEndpoint end; /* first */
     VcpTenantSetup setup;
-    uv_poll_t *poll; /* nullable: it is over; data: the tenant, until that is freed */
-    int polled;      /* for these events */
+    VcpPoll poll; /* no handle: it is over; its data: the tenant, until that is freed */
     uv_poll_t *closing;
     gboolean readable, writable; /* until a call says otherwise */
     BIO *socket;                 /* TLS's, to write to; nullable */
@@ -78,9 +78,9 @@ on_poll_closed(uv_handle_t *handle)
 static void
 finish(Tenant *self)
 {
-    if (self->poll == NULL)
+    if (self->poll.handle == NULL)
         return;
-    self->closing = g_steal_pointer(&self->poll);
+    self->closing = g_steal_pointer(&self->poll.handle);
     uv_close((uv_handle_t *)self->closing, on_poll_closed);
     self->readable = self->writable = FALSE;
 }
@@ -366,12 +366,7 @@ on_poll(uv_poll_t *poll, int status, int events)
 {
     Tenant *self = poll->data;
 
-    /* What is wrong with the socket is reported best by the call that meets it; libuv has
-     * stopped looking. */
-    if (status < 0) {
-        events = UV_READABLE | UV_WRITABLE;
-        self->polled = 0;
-    }
+    events = vcp_poll_result(&self->poll, status, events);
     gboolean can_read = (events & UV_READABLE) != 0, can_write = (events & UV_WRITABLE) != 0;
     self->readable |= can_read || (can_write && self->read_wants_write);
     self->writable |= can_write || (can_read && self->write_wants_read);
@@ -388,16 +383,11 @@ want(VcpEndpoint *end, gboolean read, gboolean write)
         (read && !self->is_deaf && !self->read_wants_write) || self->write_wants_read;
     gboolean writes =
         ((write || end->unsent) && !self->write_wants_read) || self->read_wants_write;
-    int events = (reads && !self->readable ? UV_READABLE : 0) |
-                 (writes && !self->writable ? UV_WRITABLE : 0);
 
-    if (self->poll == NULL || events == self->polled)
-        return;
-    self->polled = events;
-    if (events != 0)
-        uv_poll_start(self->poll, events, on_poll);
-    else
-        uv_poll_stop(self->poll);
+    vcp_poll_for(&self->poll,
+                 (reads && !self->readable ? UV_READABLE : 0) |
+                     (writes && !self->writable ? UV_WRITABLE : 0),
+                 on_poll);
 }
 
 static const VcpEndpointOps ops = {.fill = fill, .flush = flush, .want = want};
@@ -457,8 +447,8 @@ vcp_tenant_new(const VcpTenantSetup *setup)
     vc_buffer_init(&self->end.in, setup->pool);
     vc_buffer_init(&self->end.out, setup->pool);
     self->setup = *setup;
-    self->poll = poll;
-    self->poll->data = self;
+    self->poll.handle = poll;
+    poll->data = self;
     self->readable = self->writable = TRUE;
     if (setup->tls != NULL) {
         /* What does not fit waits in the session's buffer, not in a copy. */

@@ -8,7 +8,7 @@
 #include <openssl/rand.h>
 #include <string.h>
 
-#define ROTATION_US (3600 * (gint64)G_USEC_PER_SEC)
+#define ROTATION_MS (3600 * G_GINT64_CONSTANT(1000))
 
 #define NAME_SIZE 16
 #define KEY_SIZE  32
@@ -17,28 +17,22 @@
 typedef struct {
     guint8 name[NAME_SIZE];
     guint8 cipher[KEY_SIZE], mac[KEY_SIZE];
-    gint64 since_us; /* monotonic */
+    gint64 since_ms;
 } Key;
 
 struct VcpTickets {
     GMutex lock;
     Key keys[2]; /* the current one, and the one before */
-    gint64 passed_us;
+    guint64 (*now_ms)(void);
 };
 
 /* Of the tickets in an SSL_CTX. */
 static int data_index = -1;
 
-static gint64
-now_us(const VcpTickets *self)
-{
-    return g_get_monotonic_time() + self->passed_us;
-}
-
 static gboolean
 make_key(VcpTickets *self, Key *key)
 {
-    key->since_us = now_us(self);
+    key->since_ms = (gint64)self->now_ms();
     return RAND_bytes(key->name, sizeof key->name) == 1 &&
            RAND_priv_bytes(key->cipher, sizeof key->cipher) == 1 &&
            RAND_priv_bytes(key->mac, sizeof key->mac) == 1;
@@ -50,7 +44,7 @@ current(VcpTickets *self)
 {
     Key fresh;
 
-    if (now_us(self) < self->keys[0].since_us + ROTATION_US)
+    if ((gint64)self->now_ms() < self->keys[0].since_ms + ROTATION_MS)
         return &self->keys[0];
     if (!make_key(self, &fresh))
         return NULL;
@@ -65,7 +59,7 @@ find(VcpTickets *self, const guint8 *name)
 {
     for (guint i = 0; i < G_N_ELEMENTS(self->keys); i++) {
         const Key *key = &self->keys[i];
-        if (now_us(self) < key->since_us + 2 * ROTATION_US &&
+        if ((gint64)self->now_ms() < key->since_ms + 2 * ROTATION_MS &&
             memcmp(name, key->name, NAME_SIZE) == 0)
             return key;
     }
@@ -130,21 +124,14 @@ vcp_tickets_use(VcpTickets *self, SSL_CTX *tls)
     SSL_CTX_set_session_cache_mode(tls, SSL_SESS_CACHE_OFF);
 }
 
-void
-vcp_tickets_pass(VcpTickets *self, guint seconds)
-{
-    g_mutex_lock(&self->lock);
-    self->passed_us += seconds * (gint64)G_USEC_PER_SEC;
-    g_mutex_unlock(&self->lock);
-}
-
 VcpTickets *
-vcp_tickets_new(void)
+vcp_tickets_new(guint64 (*now_ms)(void))
 {
     VcpTickets *self = g_new0(VcpTickets, 1);
 
     g_mutex_init(&self->lock);
-    self->keys[0].since_us = self->keys[1].since_us = -2 * ROTATION_US;
+    self->now_ms = now_ms;
+    self->keys[0].since_ms = self->keys[1].since_ms = -2 * ROTATION_MS;
     if (data_index < 0)
         data_index = SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, NULL);
     return self;

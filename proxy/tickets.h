@@ -10,12 +10,10 @@
 
 typedef struct VcpTickets VcpTickets;
 
-VcpTickets *vcp_tickets_new(void);
+/* now_ms: a monotonic clock. */
+VcpTickets *vcp_tickets_new(guint64 (*now_ms)(void));
 void vcp_tickets_free(VcpTickets *self); /* nullable */
 
 /* Has sessions of tls use them; and of another SSL_CTX that these may change to, which must be
  * told too. self must outlive both. */
 void vcp_tickets_use(VcpTickets *self, SSL_CTX *tls);
-
-/* For tests: time goes on. */
-void vcp_tickets_pass(VcpTickets *self, guint seconds);

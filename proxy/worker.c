@@ -48,7 +48,7 @@ struct VcpWorker {
     VcpLeases *leases;
     VcpStore *store; /* theirs */
     VcpDesk *desk;
-    GQueue half_open; /* of the links of tenants, oldest first */
+    GQueue half_open; /* of the links of connections, oldest first */
     GQueue sessions;
     gboolean is_stopping, is_closed;
     VcpTimer *stop_timer;
@@ -242,7 +242,7 @@ vcp_worker_use(VcpWorker *self, const VcpShared *shared)
     free_shared(unseen);
 }
 
-/* --- tenants --- */
+/* --- connections --- */
 
 static void
 close_everything(VcpWorker *self)

@@ -103,9 +103,10 @@ gboolean vcp_worker_is_stopping(const VcpWorker *self);
 /* New sessions are welcome. */
 gboolean vcp_worker_is_ready(const VcpWorker *self);
 
-/* Every tenant is in the list of those without a session or in that of those with one. link is
- * embedded in it; its data is the tenant's VcpEndpoint. Beyond some thousands without a session
- * the oldest are cut off, so that connections that never become one keep nobody out. */
+/* Every connection is in the list of those without a session or in that of those with one. link
+ * is embedded in it; its data is the connection, and with a session the tenant end's
+ * VcpEndpoint. Beyond some thousands without a session the oldest are cut off, so that
+ * connections that never become one keep nobody out. */
 void vcp_worker_add_half_open(VcpWorker *self, GList *link);
 void vcp_worker_add_session(VcpWorker *self, GList *link);
 void vcp_worker_remove_half_open(VcpWorker *self, GList *link);
@@ -115,5 +116,5 @@ void vcp_worker_remove_session(VcpWorker *self, GList *link);
 void vcp_worker_each_session(VcpWorker *self, void (*func)(VcpSession *, gpointer),
                              gpointer data);
 
-/* The tenant is gone for good. */
+/* A connection is gone for good. */
 void vcp_worker_released(VcpWorker *self);

@@ -21,7 +21,7 @@ class Case:
     rate: int = 1000            # echoes a second
     rsa: bool = False
     resumed: bool = False
-    target: Optional[float] = None      # what is to be reached: ratio to haproxy; the figure itself if only_ours
+    target: Optional[float] = None      # what is to be reached: ratio to haproxy; the figure itself in the last three
     how: str = "one"            # of HOW in the driver
     bound: Optional[Callable] = None    # limit program's figures -> the least that the unit can cost
     only_ours: bool = False

@@ -153,6 +153,16 @@ class Proxy(MetricsCase):
             proxy.connect(tls=rawhttp.tls_context(self.certs.other_ca))
         return proxy.metrics()[P + 'tls_errors_total{peer="client"}']
 
+    def test_client_that_only_closes(self):
+        """Its end of TCP, without one of TLS before it, is no error of TLS."""
+        proxy = self.start({"tok": vnc(self.server.address, insecure=True)})
+        for end in ("drop", "reset"):
+            sock = self.websocket(proxy, "tok")
+            rfb.Client(sock)
+            getattr(sock, end)()
+        proxy.wait_idle()
+        self.assertEqual(proxy.metrics()[P + 'tls_errors_total{peer="client"}'], 0)
+
     def test_store_errors(self):
         closed, address = rawhttp.closed_port()
         self.addCleanup(closed.close)
